@@ -1,0 +1,44 @@
+# The jobs of this repository. `make ladder` is the main one; every target makes the virtual environment it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install ladder test test-fast lint format benchmark clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## make .venv and install the package with the tested versions
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "nlpladder needs Python >= 3.11; say which: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+ladder: $(INSTALLED) ## climb all rungs on the built-in reviews (about 5 minutes on two cores)
+	$(BIN)/accelerate launch --config_file recipes/accelerate/cpu.yaml recipes/climb_ladder.py recipes/configs/climb_ladder/reviews.yaml
+
+test: $(INSTALLED) ## run the whole test suite
+	$(BIN)/python -m pytest -q
+
+test-fast: $(INSTALLED) ## run the tests that take less than a few seconds each
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+lint: $(INSTALLED) ## check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(INSTALLED) ## measure the vectoriser against scikit-learn
+	$(BIN)/python scripts/benchmark.py features
+
+clean: ## remove the virtual environment and caches, not the outputs
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build

@@ -1,0 +1,1 @@
+"""Pretrained BERT-family models: building, loading, LoRA targets, merging."""

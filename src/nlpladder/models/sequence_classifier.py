@@ -1,0 +1,134 @@
+"""A neural classifier as a user holds it: model and tokenizer together, texts in, probabilities out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from nlpladder.protocols import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SequenceClassifier:
+    """Wraps any ``…ForSequenceClassification`` (ours, transformers', or a peft adapter) with its tokenizer.
+
+    Args:
+        model: Takes ``input_ids`` and ``attention_mask``, returns ``logits`` (batch, labels).
+        tokenizer: A ``PreTrainedTokenizerBase``.
+        max_length: Tokens a text is cut to; the tokenizer's limit when not given.
+        tokens_per_batch: Padded tokens of one forward pass; texts are sorted by length, so little of it is padding.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, max_length: int | None = None, tokens_per_batch: int = 8192) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_length = usable_length(model, tokenizer, max_length)
+        self.tokens_per_batch = tokens_per_batch
+
+    @property
+    def task(self) -> Task:
+        """What the head predicts."""
+        from nlpladder.nn.losses import TASK_OF_PROBLEM_TYPE
+
+        config = self.model.config
+        default = "regression" if config.num_labels == 1 else "single_label"
+        return TASK_OF_PROBLEM_TYPE.get(config.problem_type, default)  # type: ignore[return-value]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Label names in the order of the logits."""
+        config = self.model.config
+        return tuple(str(config.id2label[index]) for index in range(config.num_labels))
+
+    def num_parameters(self) -> int:
+        """Count all parameters, the frozen ones of an adapter's base included."""
+        return int(sum(parameter.numel() for parameter in self.model.parameters()))
+
+    def num_trainable_parameters(self) -> int:
+        """Count the parameters that training changes."""
+        return int(sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad))
+
+    def predict_logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the logits in float32, shape (texts, labels)."""
+        import torch
+
+        if not len(texts):
+            return np.empty((0, self.model.config.num_labels), dtype=np.float32)
+        token_ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        order = np.argsort([len(ids) for ids in token_ids], kind="stable")
+        logits = np.empty((len(texts), self.model.config.num_labels), dtype=np.float32)
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                for rows in _batches(order, token_ids, self.tokens_per_batch):
+                    batch = self._pad([token_ids[row] for row in rows])
+                    logits[rows] = self.model(**batch).logits.float().cpu().numpy()
+        finally:
+            self.model.train(was_training)
+        return logits
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Return probabilities (texts, labels) in float64, or values (texts, 1) for regression."""
+        from scipy.special import expit, softmax
+
+        logits = self.predict_logits(texts).astype(np.float64)
+        if self.task == "single_label":
+            return softmax(logits, axis=1)
+        return expit(logits) if self.task == "multi_label" else logits
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write model and tokenizer into one folder, in the layout of transformers (or peft)."""
+        self.model.save_pretrained(save_directory)
+        if hasattr(self.model, "peft_config"):
+            # peft saves no model config; without it the label names would be lost.
+            self.model.config.save_pretrained(save_directory)
+        self.tokenizer.save_pretrained(save_directory)
+
+    def push_to_hub(self, repo_id: str, **arguments: Any) -> None:
+        """Push model and tokenizer; private unless ``private=False`` is said."""
+        arguments.setdefault("private", True)
+        self.model.push_to_hub(repo_id, **arguments)
+        self.tokenizer.push_to_hub(repo_id, **arguments)
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str], *, base_model: str | None = None, **arguments: Any) -> Self:
+        """Load from a folder or a Hub id; see `nlpladder.models.pretrained.loading`."""
+        from nlpladder.models.pretrained.loading import load_sequence_classifier
+
+        model, tokenizer = load_sequence_classifier(os.fspath(path), base_model=base_model, **arguments)
+        return cls(model, tokenizer)
+
+    def _pad(self, rows: list[list[int]]) -> dict[str, Tensor]:
+        batch = self.tokenizer.pad({"input_ids": rows}, padding=True, return_tensors="pt")
+        device = next(self.model.parameters()).device
+        return {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
+
+
+def usable_length(model: Any, tokenizer: Any, wanted: int | None) -> int:
+    """Return the number of tokens that model and tokenizer both take, at most `wanted`."""
+    limits = [tokenizer.model_max_length, wanted or 512]
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions:
+        # RoBERTa's positions start after the padding index, so two of its table's rows are never used.
+        offset = (model.config.pad_token_id or 0) + 1 if model.config.model_type in _OFFSET_POSITIONS else 0
+        limits.append(positions - offset)
+    return int(min(limits))
+
+
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "data2vec-text", "bart"}
+
+
+def _batches(order: np.ndarray, token_ids: list[list[int]], tokens_per_batch: int) -> list[np.ndarray]:
+    """Cut `order` (sorted by length) into batches of at most `tokens_per_batch` padded tokens."""
+    batches, start = [], 0
+    for stop in range(1, len(order) + 1):
+        if stop == len(order) or (stop - start + 1) * len(token_ids[order[stop]]) > tokens_per_batch:
+            batches.append(order[start:stop])
+            start = stop
+    return batches

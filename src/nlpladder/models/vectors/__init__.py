@@ -1,0 +1,1 @@
+"""Word vectors and what is built on them."""

@@ -1,0 +1,1 @@
+"""Shared torch bricks: attention, positions, feed-forward blocks, pooling, losses, masks."""

@@ -1,0 +1,1 @@
+"""Training: options, the Trainer with exact losses, checkpoints, run folders."""

@@ -1,0 +1,1 @@
+"""Figures and escaped HTML from plain arrays. Nothing here knows a model."""

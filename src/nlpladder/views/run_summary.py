@@ -1,0 +1,31 @@
+"""The end of a recipe: what one run reached, what it cost, and what to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def run_summary(record: Mapping[str, Any], metrics: Mapping[str, Any], folder: str) -> str:
+    """Return the closing lines of a training recipe.
+
+    Args:
+        record: Content of ``run.json``.
+        metrics: Content of ``metrics.json``.
+        folder: Where the run is.
+    """
+    from nlpladder.evaluation.intervals import Score
+
+    scores = [Score.from_dict(fields) for fields in metrics["scores"].values()]
+    width = max(len(score.name) for score in scores)
+    lines = [
+        "",
+        f"{record['title']}: {record['parameters']:,} parameters ({record['trainable_parameters']:,} trained), "
+        f"{record['training_seconds']:.1f} s of training, {record['inference_examples_per_second']:,.0f} texts/s",
+        f"test split, {metrics['n']:,} texts, 95 % intervals:",
+        *(f"  {score.name:<{width}}  {score.format()}" for score in scores),
+        *(f"note: {note}" for note in record["notes"]),
+        f"run folder: {folder} (model, metrics.json, run.json, predictions.parquet, figures/, README.md)",
+        f"use it:     python -c \"import nlpladder; print(nlpladder.load('{folder}').predict_proba(['a text']))\"",
+    ]
+    return "\n".join(lines)

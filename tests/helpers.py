@@ -1,0 +1,116 @@
+"""Small stand-ins that several tests share: data sets, tokenizers, encoders, all built in memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REPOSITORY = Path(__file__).parent.parent
+
+GOOD = ("good", "great", "fine", "lovely", "superb")
+BAD = ("bad", "awful", "poor", "dull", "boring")
+NEUTRAL = ("the", "film", "was", "really", "and", "plot", "acting", "a", "bit", "so")
+
+
+def review_rows(size: int, *, seed: int = 0, labels: Sequence[str] = ("negative", "positive")) -> list[tuple[str, int]]:
+    """Return `size` (text, class id) pairs; one word of each text gives its class away."""
+    generator = np.random.default_rng(seed)
+    words = [BAD, GOOD, ("odd", "strange", "weird"), ("long", "short", "brief")]
+    rows = []
+    for index in range(size):
+        label = index % len(labels)
+        tokens = list(generator.choice(NEUTRAL, size=int(generator.integers(2, 9))))
+        tokens.insert(int(generator.integers(0, len(tokens) + 1)), str(generator.choice(words[label])))
+        rows.append((" ".join(tokens), label))
+    return rows
+
+
+def text_dataset(
+    *, task: str = "single_label", train: int = 96, validation: int = 24, test: int = 30, classes: int = 2, unlabeled: int = 0
+) -> Any:
+    """Return a small `TextDataset` that every rung can learn."""
+    import datasets
+
+    from nlpladder.data.text_dataset import TextDataset
+
+    names = ("negative", "positive", "odd", "timing")[:classes]
+    splits = {}
+    for number, (split, size) in enumerate({"train": train, "validation": validation, "test": test}.items()):
+        rows = review_rows(size, seed=number, labels=names)
+        labels: list[Any] = [label for _, label in rows]
+        if task == "multi_label":
+            labels = [[float(label == column or (column == 0 and len(text) % 2 == 0)) for column in range(classes)] for text, label in rows]
+        elif task == "regression":
+            labels = [float(label) * 2.0 - 1.0 for label in labels]
+        splits[split] = datasets.Dataset.from_dict({"text": [text for text, _ in rows], "label": labels})
+    if unlabeled:
+        splits["unlabeled"] = datasets.Dataset.from_dict({"text": [text for text, _ in review_rows(unlabeled, seed=9)]})
+    return TextDataset(
+        name="toy",
+        splits=splits,
+        task=task,
+        label_names=() if task == "regression" else names,
+        text_columns=("text",),
+        label_column="label",
+        notes=("made by the tests",),
+        fingerprint=f"toy-{task}-{train}-{classes}",
+    )
+
+
+def word_tokenizer() -> Any:
+    """Return a word-level tokenizer over the toy vocabulary."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *NEUTRAL, *GOOD, *BAD]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
+    )
+
+
+def tiny_bert_folder(folder: Path) -> Path:
+    """Save a random two-layer BERT (masked-language-model head) with its tokenizer; return the folder."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    tokenizer = word_tokenizer()
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def run_python(*arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python program in its own process, on the CPU, without a network."""
+    settings = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

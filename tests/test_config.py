@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlpladder.config import build, option, parse
+from nlpladder.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    dataset: str = option(help="the data")
+    epochs: float = option(3.0, help="passes")
+    seeds: int = option(1, help="runs")
+    flag: bool = option(False, help="a switch")
+    kind: Literal["full", "lora"] = option("full", help="a choice")
+    rungs: tuple[str, ...] = option(("all",), help="a list")
+    limit: int | None = option(None, help="may be missing")
+    rung_options: dict = option({}, help="nested")
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("dataset: a.csv\nepochs: 5\nrungs: [bert, majority]\nrung_options: {bert: {lr: 0.1}}\n")
+    options = parse(Options, [str(file), "--epochs", "7", "--flag", "--rung_options.bert.steps", "4"])
+    assert (options.dataset, options.epochs, options.flag) == ("a.csv", 7.0, True)
+    assert options.rungs == ("bert", "majority")
+    assert options.rung_options == {"bert": {"lr": 0.1, "steps": 4}}
+    assert options.seeds == 1
+    assert options.limit is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "x", "--epoch", "3"], "Did you mean 'epochs'"),
+        (["--dataset", "x", "--epochs", "many"], "expected a number"),
+        (["--dataset", "x", "--seeds", "1.5"], "expected a whole number"),
+        (["--dataset", "x", "--kind", "lorra"], "Did you mean 'lora'"),
+        (["--dataset", "x", "--flag", "perhaps"], "expected true or false"),
+        (["--dataset", "x", "--rung_options.bert.lr"], "needs a value"),
+        (["--dataset", "x", "--rung_option.bert.lr", "1"], "Did you mean 'rung_options'"),
+        (["--epochs", "3"], "no value for --dataset"),
+    ],
+)
+def test_mistakes_are_told_with_the_nearest_valid_name(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stray.yaml").write_text("seeds: 1\n")
+    with pytest.raises(ConfigError, match=message):
+        parse(Options, arguments)
+
+
+def test_an_unknown_key_in_the_file_names_file_and_neighbour(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("dataset: a\nepocs: 3\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml.*'epocs'.*Did you mean 'epochs'"):
+        parse(Options, [str(file)])
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    (tmp_path / "reviews.yaml").write_text("dataset: [unclosed")
+    with pytest.raises(ConfigError, match=r"Did you mean '.*reviews\.yaml'"):
+        parse(Options, [str(tmp_path / "review.yaml")])
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        parse(Options, [str(tmp_path / "reviews.yaml")])
+
+
+def test_defaults_are_not_shared_between_instances():
+    first, second = build(Options, {"dataset": "a"}, where="test"), build(Options, {"dataset": "b"}, where="test")
+    first.rung_options["bert"] = 1
+    assert second.rung_options == {}
+
+
+@given(st.integers(-(10**9), 10**9), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
+def test_values_survive_the_way_through_text(seeds, epochs, flag):
+    options = parse(Options, ["--dataset", "x", f"--seeds={seeds}", f"--epochs={epochs!r}", f"--flag={flag}"])
+    assert (options.seeds, options.epochs, options.flag) == (seeds, epochs, flag)
