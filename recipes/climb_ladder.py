@@ -25,12 +25,17 @@ class ClimbOptions(DataOptions):
     rungs: tuple[str, ...] = option(("all",), help="all, or names from README's table, comma-separated")
     seeds: int = option(1, help="runs of every rung whose result depends on the seed")
     seed: int = option(0, help="the first seed")
-    budget_minutes: float | None = option(None, help="start no rung after this time and stop the one at work; no limit if not given")
+    budget_minutes: float | None = option(
+        None, help="start no rung after this time and stop the one at work; no limit if not given"
+    )
     encoder: str | None = option(
-        None, help="Hub id or folder of a BERT-family model for the pretrained rungs; a small one is pretrained on the text if not given"
+        None,
+        help="Hub id or folder of a BERT-family model for the BERT rungs; a small one is pretrained if not given",
     )
     pretraining: dict = option({}, help="size, vocab_size, … of that small BERT (see recipes/pretrain.py --help)")
-    pretraining_training: dict = option({}, help="its optimiser settings (see the training options in recipes/README.md)")
+    pretraining_training: dict = option(
+        {}, help="its optimiser settings (see the training options in recipes/README.md)"
+    )
     rung_options: dict = option({}, help="by rung: model, training, tokenizer, preprocessor settings")
     overwrite: bool = option(False, help="replace earlier runs in output_dir")
 
@@ -78,10 +83,12 @@ def main() -> None:
         print_ladder(result)
         best = max((row for row in result["rows"] if row["runs"]), key=lambda row: _score(row, result), default=None)
         print(f"\nThe table, with figures: {options.output_dir}/ladder.html (and ladder.md, ladder.json)")
+        again = "accelerate launch recipes/climb_ladder.py --dataset my_texts.csv"
         if best is not None:
-            print(f"Use the best rung:       python -c \"import nlpladder; print(nlpladder.load('{best['runs'][0]}').predict_proba(['a text']))\"")
-            print("Climb on your own data:  accelerate launch recipes/climb_ladder.py --dataset my_texts.csv --output_dir outputs/mine")
-            print("One rung, three seeds:   accelerate launch recipes/climb_ladder.py --dataset my_texts.csv --rungs bilstm --seeds 3")
+            use = f"import nlpladder; print(nlpladder.load('{best['runs'][0]}').predict_proba(['a text']))"
+            print(f'Use the best rung:       python -c "{use}"')
+        print(f"Climb on your own data:  {again} --output_dir outputs/mine")
+        print(f"Some rungs, three seeds: {again} --rungs tfidf_logistic,bilstm --seeds 3 --output_dir outputs/three")
 
 
 def _score(row: dict, result: dict) -> float:

@@ -2,10 +2,10 @@
 
     accelerate launch recipes/finetune_bert.py recipes/configs/finetune_bert/reviews-lora.yaml
     accelerate launch recipes/finetune_bert.py --dataset stanfordnlp/sst2 --model distilbert/distilbert-base-uncased
-    accelerate launch --config_file recipes/accelerate/multi_gpu.yaml recipes/finetune_bert.py --dataset my.csv --model …
+    accelerate launch --config_file recipes/accelerate/multi_gpu.yaml recipes/finetune_bert.py --dataset my.csv --model X
 
-Without a network: pretrain a small encoder first with recipes/pretrain.py, and name its folder as --model. After training
-the saved model is read back and must answer as the trained one did.
+Without a network: pretrain a small encoder first with recipes/pretrain.py, and name its folder as --model. After
+training the saved model is read back and must answer as the trained one did.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ class FinetuningOptions(TrainingOptions, DataOptions):
     model: str = option("", help="Hub id or folder of a pretrained encoder")
     output_dir: str = option("outputs/finetuned", help="the run folder")
     seed: int = option(0, help="for the head, order and dropout")
-    peft: Literal["none", "lora"] = option("none", help="none tunes every weight; lora freezes them and trains low-rank updates")
+    peft: Literal["none", "lora"] = option(
+        "none", help="none tunes every weight; lora freezes them and trains low-rank updates"
+    )
     lora_rank: int = option(16, help="r of LoRA")
     lora_alpha: float = option(32.0, help="alpha of LoRA; the update is scaled by alpha / r")
     lora_dropout: float = option(0.05, help="dropout on the input of the LoRA matrices, in training")
-    lora_targets: tuple[str, ...] | None = option(None, help="layers to adapt; known for most encoders, found by name for others")
+    lora_targets: tuple[str, ...] | None = option(
+        None, help="layers to adapt; known for most encoders, found by name for others"
+    )
     learning_rate: float = option(5e-5, help="peak learning rate of AdamW; 1e-3 if not given and --peft lora")
     num_train_epochs: float = option(3.0, help="passes over the training set")
     max_length: int = option(128, help="tokens a text is cut to")
@@ -49,7 +53,9 @@ def main() -> None:
     from nlpladder.views.run_summary import run_summary
 
     if not options.model:
-        raise ConfigError("Name a pretrained encoder with --model: a Hub id, or a folder such as recipes/pretrain.py writes.")
+        raise ConfigError(
+            "Name a pretrained encoder with --model: a Hub id, or a folder such as recipes/pretrain.py writes."
+        )
     quiet_libraries()
     data = options.load()
     if PartialState().is_main_process:

@@ -29,7 +29,9 @@ class PretrainOptions(TrainingOptions, PretrainingOptions):
     learning_rate: float = option(DEFAULT_PRETRAINING["learning_rate"], help="peak learning rate of AdamW")
     num_train_epochs: float = option(DEFAULT_PRETRAINING["num_train_epochs"], help="passes over the text")
     batch_size: int = option(DEFAULT_PRETRAINING["batch_size"], help="texts a process and micro-batch")
-    max_length: int = option(DEFAULT_PRETRAINING["max_length"], help="tokens a text is cut to; the model's number of positions")
+    max_length: int = option(
+        DEFAULT_PRETRAINING["max_length"], help="tokens a text is cut to; the model's number of positions"
+    )
     select_best_on: Literal["loss", "none"] = option(
         "none", help="loss keeps the epoch with the lowest masked loss on held-out text; none keeps the last"
     )
@@ -48,7 +50,10 @@ def main() -> None:
     quiet_libraries()
     rows = load_unlabeled_text(options.dataset, text_column=options.text_column, max_samples=options.max_samples)
     if PartialState().is_main_process:
-        print(f"{options.dataset}: {len(rows):,} texts; a {options.size} BERT of {options.vocab_size:,} word pieces", flush=True)
+        print(
+            f"{options.dataset}: {len(rows):,} texts; a {options.size} BERT of {options.vocab_size:,} word pieces",
+            flush=True,
+        )
     record = pretrain_encoder(
         lambda: list(rows["text"]),
         PretrainingOptions(**_fields(options, PretrainingOptions)),
@@ -61,7 +66,9 @@ def main() -> None:
     )
     if PartialState().is_main_process:
         losses = [entry["eval_loss"] for entry in record["history"] if "eval_loss" in entry]
-        print(f"masked loss on held-out text: {losses[0]:.3f} after one epoch, {losses[-1]:.3f} at the end (nats a token)")
+        print(
+            f"masked loss on held-out text: {losses[0]:.3f} after one epoch, {losses[-1]:.3f} at the end (nats a token)"
+        )
         print(f"{record['training_seconds']:.1f} s of training; encoder in {options.output_dir}")
         print(f"fine-tune it: accelerate launch recipes/finetune_bert.py --model {options.output_dir} --dataset …")
 

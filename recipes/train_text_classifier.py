@@ -3,8 +3,8 @@
     accelerate launch recipes/train_text_classifier.py recipes/configs/train_text_classifier/reviews-bilstm.yaml
     accelerate launch recipes/train_text_classifier.py --rung tfidf_logistic --dataset my_reviews.csv
 
-The run folder holds the model (safetensors and json), metrics with intervals, predictions, figures, an error analysis and
-a model card. Interrupted? The same command goes on from the last checkpoint.
+The run folder holds the model (safetensors and json), metrics with intervals, predictions, figures, an error analysis
+and a model card. Interrupted? The same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ class ClassifierOptions(DataOptions):
     rung: str = option("tfidf_logistic", help="a rung of README's table")
     output_dir: str = option("outputs/classifier", help="the run folder")
     seed: int = option(0, help="for weights, order, dropout and solvers")
-    encoder: str | None = option(None, help="Hub id or folder of the pretrained encoder, for the rungs bert and bert_lora")
-    model: dict = option({}, help="settings of the model that differ from the rung's defaults, e.g. --model.hidden_size 256")
+    encoder: str | None = option(
+        None, help="Hub id or folder of the pretrained encoder, for the rungs bert and bert_lora"
+    )
+    model: dict = option(
+        {}, help="settings of the model that differ from the rung's defaults, e.g. --model.hidden_size 256"
+    )
     training: dict = option({}, help="settings of the training that differ, e.g. --training.num_train_epochs 20")
     tokenizer: dict = option({}, help="settings of the tokenizer that is trained, e.g. --tokenizer.scheme wordpiece")
     preprocessor: list[str] | None = option(None, help="preprocessing steps for the counting rungs, comma-separated")

@@ -32,7 +32,13 @@ def review_rows(size: int, *, seed: int = 0, labels: Sequence[str] = ("negative"
 
 
 def text_dataset(
-    *, task: str = "single_label", train: int = 96, validation: int = 24, test: int = 30, classes: int = 2, unlabeled: int = 0
+    *,
+    task: str = "single_label",
+    train: int = 96,
+    validation: int = 24,
+    test: int = 30,
+    classes: int = 2,
+    unlabeled: int = 0,
 ) -> Any:
     """Return a small `TextDataset` that every rung can learn."""
     import datasets
@@ -45,7 +51,10 @@ def text_dataset(
         rows = review_rows(size, seed=number, labels=names)
         labels: list[Any] = [label for _, label in rows]
         if task == "multi_label":
-            labels = [[float(label == column or (column == 0 and len(text) % 2 == 0)) for column in range(classes)] for text, label in rows]
+            labels = [
+                [float(label == column or (column == 0 and len(text) % 2 == 0)) for column in range(classes)]
+                for text, label in rows
+            ]
         elif task == "regression":
             labels = [float(label) * 2.0 - 1.0 for label in labels]
         splits[split] = datasets.Dataset.from_dict({"text": [text for text, _ in rows], "label": labels})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from helpers import REPOSITORY
 
 SOURCE = REPOSITORY / "src" / "nlpladder"
@@ -55,7 +56,12 @@ def test_model_families_never_import_each_other():
             continue
         for name in imports_of(path):
             parts = name.split(".")
-            foreign = parts[1] == "models" and len(parts) > 2 and (SOURCE / "models" / parts[2]).is_dir() and parts[2] != family[0]
+            foreign = (
+                parts[1] == "models"
+                and len(parts) > 2
+                and (SOURCE / "models" / parts[2]).is_dir()
+                and parts[2] != family[0]
+            )
             # Opening a saved model of any family needs the table of all of them.
             assert not foreign or path.name == "loading.py", f"{path} imports {name}"
 
@@ -71,7 +77,9 @@ def test_nothing_imports_recipes_scripts_or_demos():
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "numba", "gensim", "matplotlib", "pandas", "evaluate", "nltk")
 
 
-@pytest.mark.parametrize("statement", ["import nlpladder", "import nlpladder.ladder, nlpladder.config, nlpladder.training.options"])
+@pytest.mark.parametrize(
+    "statement", ["import nlpladder", "import nlpladder.ladder, nlpladder.config, nlpladder.training.options"]
+)
 def test_light_modules_import_nothing_heavy(statement):
     """What makes `import nlpladder` and --help fast; a clock would only measure the machine."""
     code = f"{statement}; import sys; print([name for name in {HEAVY!r} if name in sys.modules])"
@@ -80,5 +88,7 @@ def test_light_modules_import_nothing_heavy(statement):
 
 
 def test_files_are_one_concept_long():
-    long = {str(path.relative_to(SOURCE)): count for path in MODULES if (count := len(path.read_text().splitlines())) > 400}
+    long = {
+        str(path.relative_to(SOURCE)): count for path in MODULES if (count := len(path.read_text().splitlines())) > 400
+    }
     assert long == {}

@@ -85,7 +85,7 @@ class ClimbPlan:
         seeds: Runs a rung whose result depends on the seed.
         first_seed: The seeds are first_seed, first_seed + 1, …
         settings: By rung name, what differs from its defaults.
-        encoder: Hub id or folder for the pretrained rungs; None pretrains a small BERT on the data set's own text first.
+        encoder: Hub id or folder for the pretrained rungs; None pretrains a small BERT on the data's own text first.
         pretraining: Its size and vocabulary.
         pretraining_training: Its optimiser settings.
         budget_seconds: No rung starts after this time, and one at work stops training; None for no limit.
@@ -244,7 +244,9 @@ def _write(
         "notes": list(data.notes),
         "ceilings": dict(data.ceilings),
         "columns": list(COLUMNS[data.task]),
-        "pretraining": None if pretraining is None else {"seconds": pretraining["training_seconds"], "texts": pretraining["texts"]},
+        "pretraining": None
+        if pretraining is None
+        else {"seconds": pretraining["training_seconds"], "texts": pretraining["texts"]},
         "rows": [row.to_dict() for row in rows[:done]],
         "pairs": pairs,
         "seconds": round(seconds, 1),

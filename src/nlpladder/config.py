@@ -24,7 +24,7 @@ Options = TypeVar("Options")
 
 
 def option(default: Any = dataclasses.MISSING, *, help: str) -> Any:
-    """Declare a documented option: ``name: type = option(default, help="…")``.
+    """Declare a documented field of a dataclass.
 
     Args:
         default: Its default; a ``dict`` or ``list`` is copied for each instance; none makes the option required.
@@ -121,7 +121,9 @@ def run_recipe(main: Callable[[], None]) -> None:
 
     A second process of a distributed run stays silent, so that the sentence is printed once.
     """
-    logging.basicConfig(level=os.environ.get("NLPLADDER_LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("NLPLADDER_LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(message)s"
+    )
     try:
         main()
     except LadderError as error:

@@ -112,7 +112,8 @@ def train_rung(
     else:
         classifier, result = _train_neural(rung, data, settings, training, folder, seed, time_limit)
     if state.is_main_process:
-        assert classifier is not None and result is not None
+        assert classifier is not None
+        assert result is not None
         _finish(rung, data, classifier, result, folder, training)
     state.wait_for_everyone()
     if not state.is_main_process:
@@ -145,7 +146,12 @@ def _identity(
     return {
         "rung": rung.name,
         "seed": 0 if rung.deterministic else seed,
-        "data": {"name": data.name, "fingerprint": data.fingerprint, "labels": list(data.label_names), "task": data.task},
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "labels": list(data.label_names),
+            "task": data.task,
+        },
         "model": {**rung.model_settings, **settings.model},
         "training": dataclasses.asdict(training) if rung.kind != "classic" else {},
         "tokenizer": {**rung.tokenizer, **settings.tokenizer},

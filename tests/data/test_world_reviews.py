@@ -248,9 +248,7 @@ def test_signature_is_the_bag_of_word_ngrams_up_to_renaming(order):
             total[bag] += probability
     brute = sum(max(exact["yes"][bag], exact["no"][bag]) for bag in exact["yes"] | exact["no"])
     summed = {name: grammar.signature_probabilities(name, order) for name in ("yes", "no")}
-    ours = sum(
-        max(summed["yes"].get(bag, 0), summed["no"].get(bag, 0)) for bag in summed["yes"].keys() | summed["no"]
-    )
+    ours = sum(max(summed["yes"].get(bag, 0), summed["no"].get(bag, 0)) for bag in summed["yes"].keys() | summed["no"])
     assert ours == pytest.approx(brute, abs=1e-12)
 
 

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from helpers import BAD, GOOD, NEUTRAL, review_rows
 
 import nlpladder
+from helpers import BAD, GOOD, NEUTRAL, review_rows
 from nlpladder.errors import DataError, ModelError
 from nlpladder.models.counts.linear import LinearTextClassifier
 from nlpladder.models.counts.majority import MajorityClassifier
@@ -47,7 +47,12 @@ def test_reload_answers_bit_for_bit_and_probabilities_are_sound(name, task, tmp_
     model = BUILDERS[name](label_names=LABELS, task=task)
     model.fit(texts, multi_hot(labels) if task == "multi_label" else labels, validation=None)
     assert isinstance(model, TextClassifier)
-    hostile = [*texts[:5], "", "🙂 never seen", "\x00\ud800".encode("utf-16", "surrogatepass").decode("utf-16", "replace")]
+    hostile = [
+        *texts[:5],
+        "",
+        "🙂 never seen",
+        "\x00\ud800".encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
+    ]
     probabilities = model.predict_proba(hostile)
     assert probabilities.shape == (len(hostile), 3)
     assert np.isfinite(probabilities).all()
@@ -57,7 +62,11 @@ def test_reload_answers_bit_for_bit_and_probabilities_are_sound(name, task, tmp_
         np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
     model.save_pretrained(tmp_path / "model")
     files = {path.name for path in (tmp_path / "model").iterdir()}
-    assert {"config.json", "model.safetensors"} <= files <= {"config.json", "model.safetensors", "vocabulary.json", "README.md"}
+    assert (
+        {"config.json", "model.safetensors"}
+        <= files
+        <= {"config.json", "model.safetensors", "vocabulary.json", "README.md"}
+    )
     reloaded = nlpladder.load(tmp_path / "model")
     assert type(reloaded) is type(model)
     assert np.array_equal(reloaded.predict_proba(hostile), probabilities)
@@ -109,7 +118,9 @@ def test_logistic_regression_equals_scikit_learns_on_the_same_features(classes):
     reference.fit(vectorizer.fit_transform(texts), labels)
     ours = LinearTextClassifier(label_names=LABELS[:classes], c_grid=[3.0], vectorizer={"ngram_range": (1, 2)})
     ours.fit(texts, labels)
-    np.testing.assert_allclose(ours.predict_proba(texts), reference.predict_proba(vectorizer.transform(texts)), atol=1e-9)
+    np.testing.assert_allclose(
+        ours.predict_proba(texts), reference.predict_proba(vectorizer.transform(texts)), atol=1e-9
+    )
 
 
 def test_c_is_chosen_on_the_validation_split_by_log_loss():
@@ -148,7 +159,10 @@ def test_a_class_that_training_never_shows_gets_no_probability():
 
 def test_mean_vectors_are_the_same_for_the_same_seed_and_another_for_another():
     texts, labels = data()
-    build = lambda seed: MeanVectorsClassifier(label_names=LABELS, vector_size=8, epochs=2, seed=seed).fit(texts, labels)  # noqa: E731
+
+    def build(seed):
+        return MeanVectorsClassifier(label_names=LABELS, vector_size=8, epochs=2, seed=seed).fit(texts, labels)
+
     first, second, other = build(0), build(0), build(1)
     assert np.array_equal(first.embeddings_, second.embeddings_)
     assert not np.array_equal(first.embeddings_, other.embeddings_)
@@ -157,7 +171,9 @@ def test_mean_vectors_are_the_same_for_the_same_seed_and_another_for_another():
 @pytest.mark.parametrize("header", [True, False])
 def test_mean_vectors_read_word2vec_and_glove_text_files(tmp_path, header):
     words = ["good", "bad", "the"]
-    lines = [f"{word} {' '.join(str(float(index + column)) for column in range(4))}" for index, word in enumerate(words)]
+    lines = [
+        f"{word} {' '.join(str(float(index + column)) for column in range(4))}" for index, word in enumerate(words)
+    ]
     file = tmp_path / "vectors.txt"
     file.write_text("\n".join(["3 4"] * header + lines) + "\n")
     texts, labels = data(classes=2)
@@ -194,7 +210,9 @@ def test_a_misspelt_vectoriser_setting_is_named():
         LinearTextClassifier(label_names=LABELS, vectorizer={"ngram_rang": (1, 2)})
 
 
-@pytest.mark.parametrize("damage", ["truncated weights", "broken config", "no weights", "other type", "missing vocabulary"])
+@pytest.mark.parametrize(
+    "damage", ["truncated weights", "broken config", "no weights", "other type", "missing vocabulary"]
+)
 def test_damaged_folders_are_explained(damage, tmp_path):
     folder = tmp_path / "model"
     NaiveBayesClassifier(label_names=LABELS).fit(*data()).save_pretrained(folder)

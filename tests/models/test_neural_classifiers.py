@@ -14,7 +14,9 @@ from nlpladder.models.transformer.classifier import TransformerClassifierConfig,
 
 SMALL = {"vocab_size": 40, "hidden_size": 16, "num_labels": 3}
 BUILDERS = {
-    "bag_of_ngrams": lambda: BagOfNgramsForSequenceClassification(BagOfNgramsConfig(**SMALL, num_buckets=97, max_ngram=3)),
+    "bag_of_ngrams": lambda: BagOfNgramsForSequenceClassification(
+        BagOfNgramsConfig(**SMALL, num_buckets=97, max_ngram=3)
+    ),
     "text_cnn": lambda: TextCNNForSequenceClassification(TextCNNConfig(**SMALL, num_filters=8)),
     "rnn": lambda: RecurrentForSequenceClassification(RecurrentClassifierConfig(**SMALL, cell="rnn")),
     "gru_one_way": lambda: RecurrentForSequenceClassification(

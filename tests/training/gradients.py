@@ -1,6 +1,6 @@
 """A program for test_exact_gradients: train one step on 16 rows and write loss, gradient norm and weights.
 
-    python gradients.py TASK ACCUMULATION OUTPUT        (or under torchrun, with ACCELERATE_USE_CPU=true)
+python gradients.py TASK ACCUMULATION OUTPUT        (or under torchrun, with ACCELERATE_USE_CPU=true)
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 import torch
-from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification, TrainerCallback
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    TrainerCallback,
+)
 
 from nlpladder.nn.losses import PROBLEM_TYPES
 from nlpladder.training.batches import PaddingCollator, TokenizedTexts
@@ -78,9 +84,14 @@ def main(task, accumulation, output):
         }[task]
         classes = 1 if task == "regression" else 3
         model = BertForSequenceClassification(BertConfig(**SHAPE, num_labels=classes, problem_type=PROBLEM_TYPES[task]))
-        data, collator, loss = TokenizedTexts(rows, labels), PaddingCollator(Padding()), sequence_task_loss(PROBLEM_TYPES[task])
+        data, collator, loss = (
+            TokenizedTexts(rows, labels),
+            PaddingCollator(Padding()),
+            sequence_task_loss(PROBLEM_TYPES[task]),
+        )
     options = TrainingOptions(
-        batch_size=ROWS // accumulation // world, gradient_accumulation_steps=accumulation, max_steps=1, warmup_ratio=0.0,
+        batch_size=ROWS // accumulation // world, gradient_accumulation_steps=accumulation, max_steps=1,
+        warmup_ratio=0.0,
         max_grad_norm=0.0, precision="fp32", select_best_on="none", learning_rate=1e-2, lr_scheduler="constant",
     )  # fmt: skip
     watch = Watch()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from helpers import run_python
 
 PROGRAM = Path(__file__).parent / "gradients.py"

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import REPOSITORY, review_rows, tiny_bert_folder
 from safetensors.numpy import load_file
 
+from helpers import REPOSITORY, review_rows, tiny_bert_folder
 from nlpladder.training.trainer import COMPLETE_MARK, last_complete_checkpoint
 
 

@@ -58,13 +58,15 @@ def render_card(*, rung: Any, record: Mapping[str, Any], scores: Mapping[str, Sc
 
 def _body(rung: Any, record: Mapping[str, Any], scores: Mapping[str, Score]) -> str:
     identity, data = record["identity"], record["identity"]["data"]
-    rows = record["data"]["rows"]
+    sizes = ", ".join(f"{count:,} {name}" for name, count in record["data"]["rows"].items())
     labels = ", ".join(f"`{name}`" for name in data["labels"]) or "a number"
     notes = "".join(f"- {note}\n" for note in [*record["data"]["notes"], *record["notes"]])
     table = "".join(
         f"| {score.name} | {score.format()} | {score.n} |\n" for score in scores.values() if score.value is not None
     )
-    settings = {key: identity[key] for key in ("model", "training", "tokenizer", "encoder", "preprocessor") if identity[key]}
+    settings = {
+        key: identity[key] for key in ("model", "training", "tokenizer", "encoder", "preprocessor") if identity[key]
+    }
     environment = record["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     return f"""# {rung.title}, trained on {data["name"]}
@@ -91,7 +93,7 @@ classifier.predict_proba(["a text"])  # one row a text, one column a label: {", 
 {table}
 ## Data
 
-{data["name"]}: {", ".join(f"{count:,} {name}" for name, count in rows.items())}; fingerprint `{data["fingerprint"][:16]}`.
+{data["name"]}: {sizes}; fingerprint `{data["fingerprint"][:16]}`.
 
 {notes}
 ## Training
@@ -104,8 +106,8 @@ Seed {identity["seed"]}; {record["parameters"]:,} parameters, {record["trainable
 
 ## Cost
 
-{record["training_seconds"]:.1f} s of training on {environment["hardware"]}; {record["inference_examples_per_second"]:,.0f} texts/s at
-inference on the same machine. Versions: {versions}.
+{record["training_seconds"]:.1f} s of training on {environment["hardware"]};
+{record["inference_examples_per_second"]:,.0f} texts/s at inference on the same machine. Versions: {versions}.
 
 ## Intended use and limits
 

@@ -63,7 +63,9 @@ def _model_type(path: str, arguments: dict[str, Any]) -> str | None:
             file = Path(HfApi(token=arguments.get("token")).hf_hub_download(path, "config.json", **known))
         return json.loads(file.read_text(encoding="utf-8")).get("model_type")
     except json.JSONDecodeError as error:
-        raise ModelError(f"The config.json of {path} is damaged ({error}). Save or download the model again.") from error
+        raise ModelError(
+            f"The config.json of {path} is damaged ({error}). Save or download the model again."
+        ) from error
     except ModelError:
         raise
     except Exception as error:  # the Hub client has many kinds; each becomes one sentence

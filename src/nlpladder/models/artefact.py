@@ -43,7 +43,9 @@ class ArtefactMixin(ModelHubMixin, library_name="nlpladder", tags=["nlpladder"])
         return None
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None) -> Self:
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None
+    ) -> Self:
         """Rebuild the model from what `to_config`, `arrays` and `vocabulary` returned."""
         raise NotImplementedError
 

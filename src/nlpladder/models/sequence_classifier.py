@@ -24,7 +24,9 @@ class SequenceClassifier:
         tokens_per_batch: Padded tokens of one forward pass; texts are sorted by length, so little of it is padding.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, max_length: int | None = None, tokens_per_batch: int = 8192) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, *, max_length: int | None = None, tokens_per_batch: int = 8192
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.max_length = usable_length(model, tokenizer, max_length)

@@ -25,7 +25,9 @@ def check_targets(labels: Sequence[Any] | np.ndarray, *, task: Task, num_labels:
             raise DataError(f"Multi-label targets must be 0/1 rows of {num_labels} labels; got shape {targets.shape}.")
         return targets.astype(np.int64)
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-        raise DataError(f"Class labels must be whole numbers, one a text; got {targets.dtype} of shape {targets.shape}.")
+        raise DataError(
+            f"Class labels must be whole numbers, one a text; got {targets.dtype} of shape {targets.shape}."
+        )
     if len(targets) and (targets.min() < 0 or targets.max() >= num_labels):
         raise DataError(f"Class labels must lie in 0..{num_labels - 1}; got {targets.min()}..{targets.max()}.")
     return targets.astype(np.int64)

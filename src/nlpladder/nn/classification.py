@@ -21,6 +21,10 @@ class SequenceClassificationModel(PreTrainedModel):
     ``…ForSequenceClassification`` of transformers does, so that Trainer, pipelines and the Auto classes work.
     """
 
+    embeddings: nn.Embedding
+    dropout: nn.Dropout
+    classifier: nn.Linear
+
     base_model_prefix = "encoder"
     main_input_name = "input_ids"
 
@@ -39,7 +43,7 @@ class SequenceClassificationModel(PreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token embedding."""
-        self.embeddings = value
+        self.embeddings = value  # type: ignore[assignment]
 
     def forward(
         self,

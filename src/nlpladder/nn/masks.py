@@ -18,8 +18,8 @@ def token_mask(input_ids: Tensor, attention_mask: Tensor | None, pad_token_id: i
 def reverse_within_length(sequences: Tensor, mask: Tensor) -> Tensor:
     """Reverse each row's tokens and leave its right padding where it is.
 
-    A recurrent layer that reads the result sees the text backwards and never a pad before a token; applying the function
-    twice gives the input back.
+    A recurrent layer that reads the result sees the text backwards and never a pad before a token; applying the
+    function twice gives the input back.
 
     Args:
         sequences: Shape (batch, tokens, width), padded on the right.

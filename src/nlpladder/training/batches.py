@@ -125,7 +125,9 @@ class LengthGroupedSampler(Sampler[int]):
         batches: list[np.ndarray] = []
         for group in groups:
             by_length = group[np.argsort(-self.lengths[group], kind="stable")]
-            batches.extend(by_length[start : start + self.global_batch] for start in range(0, len(group), self.global_batch))
+            batches.extend(
+                by_length[start : start + self.global_batch] for start in range(0, len(group), self.global_batch)
+            )
         # The last batch may be short; it stays last, or every later batch would be shifted.
         whole = [index for index, batch in enumerate(batches) if len(batch) == self.global_batch]
         short = [index for index, batch in enumerate(batches) if len(batch) != self.global_batch]
@@ -151,4 +153,6 @@ def streamed_rows(
         encoded = tokenizer(texts, truncation=True, max_length=max_length, return_attention_mask=False)
         return {"input_ids": encoded["input_ids"], "labels": list(label_array(batch["label"], task))}
 
-    return stream.map(encode, batched=True, batch_size=256, remove_columns=list(stream.column_names or ["text", "label"]))
+    return stream.map(
+        encode, batched=True, batch_size=256, remove_columns=list(stream.column_names or ["text", "label"])
+    )

@@ -28,7 +28,9 @@ class ProgressBar(TrainerCallback):
         if state.is_world_process_zero:
             from tqdm.auto import tqdm
 
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.name, leave=False, mininterval=1.0)
+            self.bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc=self.name, leave=False, mininterval=1.0
+            )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Move the bar."""

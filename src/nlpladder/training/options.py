@@ -35,9 +35,12 @@ class TrainingOptions:
     )
     group_by_length: bool = option(True, help="batch texts of similar length, so that less padding is computed")
     compile: bool = option(False, help="torch.compile the model; pays off on long runs")
-    gradient_checkpointing: bool = option(False, help="recompute activations in the backward pass: less memory, more time")
+    gradient_checkpointing: bool = option(
+        False, help="recompute activations in the backward pass: less memory, more time"
+    )
     select_best_on: Literal["accuracy", "f1_macro", "loss", "none"] = option(
-        "accuracy", help="validation measure, taken each epoch, whose best checkpoint becomes the model; none keeps the last"
+        "accuracy",
+        help="validation measure, taken each epoch, whose best checkpoint becomes the model; none keeps the last",
     )
     early_stopping_patience: int = option(0, help="stop after so many epochs without a better one; 0 never stops early")
     save_steps: int = option(0, help="write a checkpoint every so many steps; 0 writes one an epoch")
@@ -56,7 +59,9 @@ class TrainingOptions:
         if self.early_stopping_patience and self.select_best_on == "none":
             raise ConfigError("early_stopping_patience needs select_best_on to say what 'better' is.")
         if self.save_steps and self.select_best_on != "none":
-            raise ConfigError("save_steps needs select_best_on: none, since the best epoch is chosen among epoch checkpoints.")
+            raise ConfigError(
+                "save_steps needs select_best_on: none, since the best epoch is chosen among epoch checkpoints."
+            )
 
     def to_arguments(self, folder: str, *, seed: int, evaluate: bool) -> TrainingArguments:
         """Build ``transformers.TrainingArguments``.
@@ -73,7 +78,7 @@ class TrainingOptions:
         selecting = evaluate and self.select_best_on != "none"
         # Re-entrant checkpointing gives no gradient to a LoRA layer behind a frozen embedding.
         checkpointing: dict[str, Any] = {"use_reentrant": False}
-        recompute = (
+        recompute: dict[str, Any] = (
             {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": checkpointing}
             if self.gradient_checkpointing
             else {}

@@ -19,6 +19,7 @@ from nlpladder.training.batches import PaddingCollator, TokenizedTexts, tokenize
 from nlpladder.training.neural import TrainingResult
 from nlpladder.training.options import BERT_SIZES, PretrainingOptions, TrainingOptions
 
+
 class HeldOutTexts(TokenizedTexts):
     """Validation rows; their negative index tells `MaskingCollator` to mask them alike in every epoch."""
 
@@ -30,8 +31,8 @@ class MaskingCollator(PaddingCollator):
     """Pads a batch and masks some of its tokens, differently in each epoch.
 
     The choice depends on seed, epoch and rows only, not on a global generator: a resumed run masks as the
-    uninterrupted one did, although the loader had already fetched a batch ahead when the checkpoint was written. Rows of
-    a `HeldOutTexts` are masked alike in every epoch, so that their losses can be compared.
+    uninterrupted one did, although the loader had already fetched a batch ahead when the checkpoint was written. Rows
+    of a `HeldOutTexts` are masked alike in every epoch, so that their losses can be compared.
 
     Args:
         tokenizer: With a mask token.

@@ -25,7 +25,18 @@ METRICS_FILE = "metrics.json"
 PREDICTIONS_FILE = "predictions.parquet"
 CHECKPOINTS = "checkpoints"
 
-_PACKAGES = ("accelerate", "datasets", "gensim", "numpy", "peft", "scikit-learn", "scipy", "tokenizers", "torch", "transformers")
+_PACKAGES = (
+    "accelerate",
+    "datasets",
+    "gensim",
+    "numpy",
+    "peft",
+    "scikit-learn",
+    "scipy",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
 
 
 class RunFolder:
@@ -98,7 +109,9 @@ class RunFolder:
         try:
             return json.loads((self.path / METRICS_FILE).read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
-            raise RunError(f"{self.path / METRICS_FILE} cannot be read ({error}); run again with --overwrite.") from error
+            raise RunError(
+                f"{self.path / METRICS_FILE} cannot be read ({error}); run again with --overwrite."
+            ) from error
 
     def write_predictions(self, probabilities: Any, labels: Any) -> None:
         """Write the test predictions, one row an example, so that runs can be compared later.
@@ -222,7 +235,12 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
 def _git_commit() -> str | None:
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -46,7 +46,7 @@ class ExactTrainer(Trainer):
 
     def _loss_of_whole_step(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-        return self.ladder_loss(logits, labels, num_items=num_items_in_batch, training=self.model.training)
+        return self.ladder_loss(logits, labels, num_items=num_items_in_batch, training=logits.requires_grad)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -117,7 +117,10 @@ def classification_metrics(problem_type: ProblemType) -> Callable[[Any], dict[st
         else:
             predicted = np.argmax(logits, axis=1)
             accuracy = float((predicted == labels).mean())
-        return {"accuracy": accuracy, "f1_macro": float(f1_score(labels, predicted, average="macro", zero_division=0.0))}
+        return {
+            "accuracy": accuracy,
+            "f1_macro": float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
+        }
 
     return compute
 

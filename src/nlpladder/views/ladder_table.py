@@ -78,13 +78,20 @@ def foot_notes(content: Mapping[str, Any]) -> list[str]:
     notes = [
         f"{content['test_size']:,} test texts of {content['dataset']}, on {content['hardware']}; "
         f"the climb took {content['seconds'] / 60:.1f} min and {content['peak_memory_mib']:,.0f} MiB at its peak.",
-        "Interval: 95 % bootstrap over test texts" + (f" and {seeds} seeds; ± is the deviation over seeds." if seeds > 1 else "."),
-        *(["ECE: expected calibration error, the mean gap between confidence and accuracy, in percent."] if "expected_calibration_error" in content["columns"] else []),
-        f"p: two-sided test of the difference in {metric} to the rung below on the same texts, Holm-corrected over the column; "
-        "▲ better, ▼ worse at p < .05, = not shown to differ.",
+        "Interval: 95 % bootstrap over test texts"
+        + (f" and {seeds} seeds; ± is the deviation over seeds." if seeds > 1 else "."),
+        *(
+            ["ECE: expected calibration error, the mean gap between confidence and accuracy, in percent."]
+            if "expected_calibration_error" in content["columns"]
+            else []
+        ),
+        f"p: two-sided test of the difference in {metric} to the rung below on the same texts, Holm-corrected over the "
+        "column; ▲ better, ▼ worse at p < .05, = not shown to differ.",
     ]
     if content["ceilings"]:
-        parts = ", ".join(f"{name.replace('_', ' ')} {100 * value:.1f} %" for name, value in content["ceilings"].items())
+        parts = ", ".join(
+            f"{name.replace('_', ' ')} {100 * value:.1f} %" for name, value in content["ceilings"].items()
+        )
         notes.append(f"Known from the grammar: {parts}. † reaches the Bayes ceiling within its interval.")
     if content["pretraining"]:
         notes.append(
@@ -120,7 +127,9 @@ def ladder_html(content: Mapping[str, Any], figures: Sequence[Path]) -> str:
     body = []
     for row, facts in zip(table_rows(content), content["rows"], strict=True):
         if len(row) == 2:
-            cells = f'<td>{html.escape(row[0])}</td><td class="why" colspan="{len(header) - 1}">{html.escape(row[1])}</td>'
+            cells = (
+                f'<td>{html.escape(row[0])}</td><td class="why" colspan="{len(header) - 1}">{html.escape(row[1])}</td>'
+            )
         else:
             cells = f'<td title="{html.escape(facts["idea"])}">{html.escape(row[0])}</td>' + "".join(
                 f"<td>{html.escape(cell)}</td>" for cell in row[1:]

@@ -37,7 +37,7 @@ Rules = Mapping[str, Sequence[tuple[float, str]]]
 
 
 #: How much the few most frequent words of a class are held back.
-OFFSET = 0
+OFFSET = 10
 
 
 @dataclass(frozen=True)

@@ -80,30 +80,25 @@ SENTIMENT_RULES: dict[str, list[tuple[float, str]]] = {
         (1, "i would say that the <aspect> is [opinion{s}]"),
     ],
     "near{s}": [
-        (6, "the <aspect> is [not] [denied{o}]"),
-        (4, "the <aspect> was [not] [denied{o}]"),
-        (5, "the <aspects> are [not] [denied{o}]"),
+        (6, "the <aspect> is [not] [opinion{o}]"),
+        (4, "the <aspect> was [not] [opinion{o}]"),
+        (5, "the <aspects> are [not] [opinion{o}]"),
         (2, "i never <liked{o}> the [noun]"),
         (3, "the [noun] never <affected{o}> me"),
     ],
     "far{s}": [
-        (2, "i would not say that the <aspect> is [denied{o}]"),
-        (1, "i do not think that the <aspects> are [denied{o}]"),
-        (2, "nobody could call the [noun] [denied{o}]"),
-        (1, "nothing about the [noun] is [denied{o}]"),
+        (2, "i would not say that the <aspect> is [opinion{o}]"),
+        (1, "i do not think that the <aspects> are [opinion{o}]"),
+        (2, "nobody could call the [noun] [opinion{o}]"),
+        (1, "nothing about the [noun] is [opinion{o}]"),
     ],
     "opinion{s}": [
-        (34, "<adjective{s}>"),
-        (12, "!intensified <intensifier> <adjective{s}>"),
-        (14, "!intensified <adverb{s}> <adjective{s}>"),
-        (36, "<adjective{s}> and <adjective{s}>"),
-        (4, "<adjective{o}> but <adjective{s}>"),
-    ],
-    "denied{s}": [
-        (66, "<adjective{s}>"),
-        (18, "!intensified <intensifier> <adjective{s}>"),
-        (6, "!intensified <intensifier> <intensifier> <adjective{s}>"),
-        (10, "<adjective{s}> or <adjective{s}>"),
+        (20, "<adjective{s}>"),
+        (10, "!intensified <intensifier> <adjective{s}>"),
+        (10, "!intensified <adverb{s}> <adjective{s}>"),
+        (35, "<adjective{s}> and <adjective{s}>"),
+        (10, "!intensified <intensifier> <adjective{s}> and <adjective{s}>"),
+        (15, "!intensified <adjective{s}> and <adverb{s}> <adjective{s}>"),
     ],
 }
 
@@ -191,7 +186,9 @@ class ReviewsWorld:
             order: n; 1 for the bag of words. A bag of n-grams holds the shorter ones too.
         """
         negative, positive = (self.grammar.signature_probabilities(name, order) for name in ("review-", "review+"))
-        clean = sum(max(negative.get(bag, 0.0), positive.get(bag, 0.0)) for bag in negative.keys() | positive.keys()) / 2
+        clean = (
+            sum(max(negative.get(bag, 0.0), positive.get(bag, 0.0)) for bag in negative.keys() | positive.keys()) / 2
+        )
         return self.label_noise + (1 - 2 * self.label_noise) * clean
 
     def ceilings(self) -> dict[str, float]:

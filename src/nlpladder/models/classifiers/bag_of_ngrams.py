@@ -51,7 +51,7 @@ class BagOfNgramsForSequenceClassification(SequenceClassificationModel):
         rows = config.vocab_size + (config.num_buckets if config.max_ngram > 1 else 0)
         self.embeddings = nn.Embedding(rows, config.hidden_size, padding_idx=config.pad_token_id)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]
         self.post_init()
 
     def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, None]:

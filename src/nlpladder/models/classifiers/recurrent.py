@@ -67,7 +67,7 @@ class RecurrentForSequenceClassification(SequenceClassificationModel):
         )
         self.pooling = AttentionPooling(config.hidden_size * directions)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size * directions, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size * directions, config.num_labels)  # type: ignore[arg-type]
         self.post_init()
 
     def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

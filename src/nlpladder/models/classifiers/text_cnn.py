@@ -53,7 +53,7 @@ class TextCNNForSequenceClassification(SequenceClassificationModel):
             nn.Conv1d(config.hidden_size, config.num_filters, width) for width in config.filter_widths
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.num_filters * len(config.filter_widths), config.num_labels)
+        self.classifier = nn.Linear(config.num_filters * len(config.filter_widths), config.num_labels)  # type: ignore[arg-type]
         self.post_init()
 
     def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, None]:

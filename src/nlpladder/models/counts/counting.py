@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,13 @@ import numpy.typing as npt
 
 from nlpladder.models.counts import kernels
 from nlpladder.models.counts.analysis import CHUNK_CHARACTERS, FastAnalysis
-from nlpladder.models.counts.term_table import Chunk, TermTable
+from nlpladder.models.counts.term_table import TermTable
 
 logger = logging.getLogger(__name__)
+
+#: Entries that there is room for at first. Pages of memory that are never written to are never taken, whereas small
+#: arrays that grow leave holes behind that are as large as the matrix.
+ROOM = 1 << 24
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
@@ -43,29 +46,32 @@ class CountsCollector:
 
     def __init__(self) -> None:
         self.n_entries = 0
-        self._row_ends: list[Int64Array] = []
-        self._indices: list[Int32Array] = []
-        self._values: list[Int32Array] = []
+        self._row_ends = [np.zeros(1, np.int64)]
+        self._indices = np.empty(ROOM, np.int32)
+        self._values = np.empty(ROOM, np.int32)
 
     def add(self, row_ends: Int64Array, indices: Int32Array, values: Int32Array) -> None:
-        """Add rows; `indices` and `values` may be longer than the last of `row_ends` and are copied."""
+        """Add rows; `indices` and `values` may be longer than the last of `row_ends`."""
         written = int(row_ends[-1])
         self._row_ends.append(row_ends + self.n_entries)
-        self._indices.append(indices[:written].copy())
-        self._values.append(values[:written].copy())
-        self.n_entries += written
+        before, self.n_entries = self.n_entries, self.n_entries + written
+        if self.n_entries > self._indices.size:
+            self._indices = _with_room(self._indices[:before], 2 * self.n_entries)
+            self._values = _with_room(self._values[:before], 2 * self.n_entries)
+        self._indices[before : self.n_entries] = indices[:written]
+        self._values[before : self.n_entries] = values[:written]
 
     def counts(self) -> Counts:
-        """Return all rows and forget them, so that they are in memory only once."""
-        indptr = np.concatenate([np.zeros(1, np.int64), *self._row_ends])
-        indices = _concatenate_and_clear(self._indices)
-        return Counts(indptr, indices, _concatenate_and_clear(self._values))
+        """Return all rows; the collector is of no more use."""
+        self._indices.resize(self.n_entries, refcheck=False)
+        self._values.resize(self.n_entries, refcheck=False)
+        return Counts(np.concatenate(self._row_ends), self._indices, self._values)
 
 
-def _concatenate_and_clear(parts: list[Int32Array]) -> Int32Array:
-    joined = np.concatenate([np.empty(0, np.int32), *parts])
-    parts.clear()
-    return joined
+def _with_room(array: Int32Array, capacity: int) -> Int32Array:
+    larger = np.empty(capacity, np.int32)
+    larger[: array.size] = array
+    return larger
 
 
 def announce_compilation() -> None:
@@ -90,9 +96,8 @@ def count_documents(analysis: FastAnalysis, documents: Iterable[Any], table: Ter
     """
     collector = CountsCollector()
     n_columns = 0 if grow else -1
-
-    def count_chunk(chunk: Chunk) -> None:
-        nonlocal n_columns
+    announce_compilation()
+    for chunk in analysis.chunks(documents):
         n_ngrams = analysis.ngrams.count(chunk)
         indices = np.empty(n_ngrams, np.int32)
         values = np.empty(n_ngrams, np.int32)
@@ -102,8 +107,6 @@ def count_documents(analysis: FastAnalysis, documents: Iterable[Any], table: Ter
         counted = (n_columns, table.tallies, collector.n_entries)
         n_columns = kernels.count_rows(*units, *counted, indices, values, row_ends)
         collector.add(row_ends, indices, values)
-
-    _work_behind(analysis.chunks(documents), count_chunk)
     return collector.counts()
 
 
@@ -121,8 +124,8 @@ def hash_documents(analysis: FastAnalysis, documents: Iterable[Any], n_features:
     """
     collector = CountsCollector()
     ngrams = analysis.ngrams
-
-    def hash_chunk(chunk: Chunk) -> None:
+    announce_compilation()
+    for chunk in analysis.chunks(documents):
         entries = np.empty(ngrams.count(chunk), np.int64)
         row_ends = np.empty(chunk.n_documents, np.int64)
         units = (chunk.buffer, chunk.starts, chunk.spans, chunk.documents)
@@ -131,22 +134,7 @@ def hash_documents(analysis: FastAnalysis, documents: Iterable[Any], n_features:
         if not signed:
             entries |= 2
         _merge_into(collector, entries, row_ends)
-
-    _work_behind(analysis.chunks(documents), hash_chunk)
     return collector.counts()
-
-
-def _work_behind(chunks: Iterable[Chunk], work: Callable[[Chunk], None]) -> None:
-    """Call `work` for each chunk, in order, in a second thread while this one reads the next chunk."""
-    announce_compilation()
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        pending: Future[None] | None = None
-        for chunk in chunks:
-            if pending is not None:
-                pending.result()
-            pending = worker.submit(work, chunk)
-        if pending is not None:
-            pending.result()
 
 
 def _merge_into(collector: CountsCollector, entries: Int64Array, row_ends: Int64Array) -> None:

@@ -59,7 +59,9 @@ class TextFeatures:
         return {_PREFIX + name: array for name, array in self.vectorizer.state_arrays().items()}
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None) -> TextFeatures:
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None
+    ) -> TextFeatures:
         """Rebuild the fitted features."""
         features = cls(config["kind"])
         own = {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}

@@ -67,7 +67,11 @@ class LinearTextClassifier(ArtefactMixin):
         self.offset_: np.ndarray = np.empty(0)
 
     def fit(
-        self, texts: Sequence[str], labels: Sequence[Any], *, validation: tuple[Sequence[str], Sequence[Any]] | None = None
+        self,
+        texts: Sequence[str],
+        labels: Sequence[Any],
+        *,
+        validation: tuple[Sequence[str], Sequence[Any]] | None = None,
     ) -> Self:
         """Learn vocabulary and weights; choose C on `validation`. Shapes: texts (n,), labels (n,) or (n, labels)."""
         targets = check_targets(labels, task=self.task, num_labels=len(self.label_names), num_texts=len(texts))
@@ -206,7 +210,9 @@ class LinearTextClassifier(ArtefactMixin):
         return self.features.feature_names()
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None) -> Self:
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None
+    ) -> Self:
         """See ArtefactMixin."""
         names = ("label_names", "task", "solver", "c_grid", "seed")
         model = cls(**{name: config[name] for name in names})

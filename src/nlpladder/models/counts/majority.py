@@ -50,7 +50,9 @@ class MajorityClassifier(ArtefactMixin):
         return {"prior": self.prior_}
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None) -> Self:
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None
+    ) -> Self:
         """See ArtefactMixin."""
         model = cls(label_names=config["label_names"], task=config["task"])
         model.prior_ = arrays["prior"]

@@ -115,7 +115,9 @@ class NaiveBayesClassifier(ArtefactMixin):
         return self.features.feature_names()
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None) -> Self:
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None
+    ) -> Self:
         """See ArtefactMixin."""
         names = ("label_names", "task", "variant", "alpha")
         model = cls(**{name: config[name] for name in names})

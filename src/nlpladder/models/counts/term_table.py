@@ -140,9 +140,10 @@ class TermTable:
         """Number the n-grams of `order` units as texts."""
         firsts = np.empty(chunk.n_units, np.int64)
         seconds = np.empty(chunk.n_units, np.int64)
+        hashes = np.empty(chunk.n_units, np.uint64)
         layout = (chunk.buffer, chunk.starts, chunk.spans, order)
-        terms.pack_windows(*layout, self.ngrams.gap, self.ngrams.whole_spans, firsts, seconds)
-        self._number(firsts, seconds, True, chunk.buffer, grow, numbers)
+        terms.pack_windows(*layout, self.ngrams.gap, self.ngrams.whole_spans, firsts, seconds, hashes)
+        self._number(firsts, seconds, hashes, True, chunk.buffer, grow, numbers)
 
     def _number_pairs(
         self, prefixes: Int32Array, words: Int32Array, chunk: Chunk, order: int, grow: bool
@@ -150,15 +151,17 @@ class TermTable:
         """Number the n-grams of `order` words by their prefixes and last words."""
         firsts = np.empty(chunk.n_units, np.int64)
         seconds = np.empty(chunk.n_units, np.int64)
-        terms.pair_words(prefixes, words, chunk.spans, order, firsts, seconds)
+        hashes = np.empty(chunk.n_units, np.uint64)
+        terms.pair_words(prefixes, words, chunk.spans, order, firsts, seconds, hashes)
         numbers = np.empty(chunk.n_units, np.int32)
-        self._number(firsts, seconds, False, chunk.buffer, grow, numbers)
+        self._number(firsts, seconds, hashes, False, chunk.buffer, grow, numbers)
         return numbers
 
     def _number(
         self,
         firsts: Int64Array,
         seconds: Int64Array,
+        hashes: npt.NDArray[np.uint64],
         texts: bool,
         text: npt.NDArray[np.uint8],
         grow: bool,
@@ -168,7 +171,7 @@ class TermTable:
         done = 0
         while True:
             table = (self._slots, self._records, self._arena, self._sizes)
-            done = terms.number_terms(firsts, seconds, texts, text, grow, *table, done, numbers)
+            done = terms.number_terms(firsts, seconds, hashes, texts, text, grow, *table, done, numbers)
             if done == numbers.size:
                 return
             self._enlarge(max(~int(seconds[done]), 0))

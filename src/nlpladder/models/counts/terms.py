@@ -59,7 +59,15 @@ def hash_bytes(text: Any, begin: int, end: int) -> Any:
 
 @nb.njit(cache=True, nogil=True)
 def pack_windows(
-    buffer: Any, starts: Any, spans: Any, order: int, gap: int, whole_spans: bool, firsts: Any, seconds: Any
+    buffer: Any,
+    starts: Any,
+    spans: Any,
+    order: int,
+    gap: int,
+    whole_spans: bool,
+    firsts: Any,
+    seconds: Any,
+    hashes: Any,
 ) -> None:
     """Turn each n-gram that is a window of text into a pair of integers.
 
@@ -73,6 +81,7 @@ def pack_windows(
         firsts: Receives, for the n-gram that begins with each unit, the packed bytes, or where they begin in `buffer`;
             shape (units,).
         seconds: Receives ``~length``, or 0 where no n-gram begins; shape (units,).
+        hashes: Receives the hash; shape (units,).
     """
     for span in range(spans.size - 1):
         end_of_span = spans[span + 1]
@@ -85,13 +94,18 @@ def pack_windows(
                 following = end_of_span
             begin = starts[unit]
             end = starts[following] - gap
-            packed = end - begin <= PACKED_BYTES
-            firsts[unit] = np.int64(pack_bytes(buffer, begin, end)) if packed else begin
             seconds[unit] = ~(end - begin)
+            if end - begin <= PACKED_BYTES:
+                packed = np.int64(pack_bytes(buffer, begin, end))
+                firsts[unit] = packed
+                hashes[unit] = hash_pair(packed, ~(end - begin))
+            else:
+                firsts[unit] = begin
+                hashes[unit] = hash_bytes(buffer, begin, end)
 
 
 @nb.njit(cache=True, nogil=True)
-def pair_words(prefixes: Any, words: Any, spans: Any, order: int, firsts: Any, seconds: Any) -> None:
+def pair_words(prefixes: Any, words: Any, spans: Any, order: int, firsts: Any, seconds: Any, hashes: Any) -> None:
     """Turn each n-gram of words into the pair of its prefix and its last word.
 
     Args:
@@ -102,6 +116,7 @@ def pair_words(prefixes: Any, words: Any, spans: Any, order: int, firsts: Any, s
         firsts: Receives the prefix of the n-gram that begins with each word, or `ABSENT` where none does or where it
             cannot be known; shape (words,).
         seconds: Receives its last word, or 0; shape (words,).
+        hashes: Receives the hash; shape (words,).
     """
     for span in range(spans.size - 1):
         for word in range(spans[span], spans[span + 1]):
@@ -111,6 +126,7 @@ def pair_words(prefixes: Any, words: Any, spans: Any, order: int, firsts: Any, s
             if last < spans[span + 1] and prefixes[word] >= 0 and words[last] >= 0:
                 firsts[word] = prefixes[word]
                 seconds[word] = words[last]
+                hashes[word] = hash_pair(prefixes[word], words[last])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -126,6 +142,7 @@ def same_bytes(arena: Any, start: int, text: Any, begin: int, length: int) -> bo
 def number_terms(
     firsts: Any,
     seconds: Any,
+    hashes: Any,
     texts: bool,
     text: Any,
     grow: bool,
@@ -143,6 +160,7 @@ def number_terms(
     Args:
         firsts: First integer of each term; for long texts, where they begin in `text`; shape (terms,).
         seconds: Second integer of each term; shape (terms,).
+        hashes: Hash of each term; shape (terms,).
         texts: Whether the terms are texts; then a second integer that is not negative marks a gap.
             Otherwise they are pairs of words, and a first integer that is negative marks a gap.
         text: Where long texts are; shape (bytes,).
@@ -166,9 +184,8 @@ def number_terms(
             continue
         length = ~second if second < 0 else 0
         long = length > PACKED_BYTES
-        value = hash_bytes(text, first, first + length) if long else hash_pair(first, second)
-        tag = value >> np.uint64(32)
-        place = value & mask
+        tag = hashes[number] >> np.uint64(32)
+        place = hashes[number] & mask
         found = np.int64(ABSENT)
         slot = slots[place]
         while slot != 0:

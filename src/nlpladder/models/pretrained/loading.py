@@ -70,7 +70,9 @@ def build_encoder_classifier(
     except (OSError, ValueError) as error:
         raise explain_loading_error(name_or_path, error) from error
     if tokenizer.pad_token is None:
-        raise ModelError(f"The tokenizer of {name_or_path} has no padding token; set one and save it before fine-tuning.")
+        raise ModelError(
+            f"The tokenizer of {name_or_path} has no padding token; set one and save it before fine-tuning."
+        )
     missing = {str(key) for key in info["missing_keys"]} | {str(entry[0]) for entry in info.get("mismatched_keys", ())}
     return model, tokenizer, sorted(missing)
 
@@ -94,14 +96,18 @@ def load_sequence_classifier(path: str, *, base_model: str | None = None, **argu
         tokenizer = AutoTokenizer.from_pretrained(path, **arguments)
         adapter = _adapter_config(path, arguments)
         if adapter is None:
-            model = AutoModelForSequenceClassification.from_pretrained(path, use_safetensors=True, dtype="float32", **arguments)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                path, use_safetensors=True, dtype="float32", **arguments
+            )
         else:
             model = _load_adapter(path, adapter, base_model, arguments)
     except (OSError, ValueError) as error:
         raise explain_loading_error(path, error) from error
     except Exception as error:
         if type(error).__name__ == "SafetensorError":
-            raise ModelError(f"The weights in {path} are damaged or cut short ({error}). Save or download them again.") from error
+            raise ModelError(
+                f"The weights in {path} are damaged or cut short ({error}). Save or download them again."
+            ) from error
         raise
     return model.eval(), tokenizer
 
@@ -155,8 +161,13 @@ def explain_loading_error(name: str, error: Exception) -> ModelError:
     if isinstance(error, ModelError):
         return error
     if "safetensors" in text.lower() and "not" in text.lower():
-        return ModelError(f"{name} has no safetensors weights; nlpladder does not load pickled ones. ({text.splitlines()[0]})")
-    if any(word in text.lower() for word in ("couldn't connect", "offline", "connection", "not in the local cache", "cached")):
+        return ModelError(
+            f"{name} has no safetensors weights; nlpladder does not load pickled ones. ({text.splitlines()[0]})"
+        )
+    if any(
+        word in text.lower()
+        for word in ("couldn't connect", "offline", "connection", "not in the local cache", "cached")
+    ):
         return ModelError(
             f"{name} is neither a folder here nor in the local cache, and the Hub cannot be reached. "
             f"On a machine with network run: hf download {name}"

@@ -35,10 +35,23 @@ LORA_TARGETS: dict[str, tuple[str, ...]] = {
     "roberta": ("query", "key", "value"),
     "t5": ("q", "k", "v"),
     "xlm-roberta": ("query", "key", "value"),
-    "xlnet": ("rel_attn",),
+    "xlnet": ("layer_1", "layer_2"),  # its attention weights are bare parameters, which LoRA cannot wrap
 }
 
-_ATTENTION_NAMES = ("query", "key", "value", "q_proj", "k_proj", "v_proj", "qkv", "Wqkv", "q_lin", "k_lin", "v_lin", "c_attn")
+_ATTENTION_NAMES = (
+    "query",
+    "key",
+    "value",
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "qkv",
+    "Wqkv",
+    "q_lin",
+    "k_lin",
+    "v_lin",
+    "c_attn",
+)
 
 
 def lora_targets(model: Any) -> list[str]:
@@ -50,9 +63,7 @@ def lora_targets(model: Any) -> list[str]:
     import torch
     from transformers.pytorch_utils import Conv1D
 
-    linear = {
-        name: module for name, module in model.named_modules() if isinstance(module, (torch.nn.Linear, Conv1D))
-    }
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, (torch.nn.Linear, Conv1D))}
     known = LORA_TARGETS.get(model.config.model_type)
     if known and any(name.endswith(known) for name in linear):
         return list(known)
@@ -120,7 +131,7 @@ def add_lora(
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=rank,
-        lora_alpha=alpha,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # peft takes any number
         lora_dropout=dropout,
         target_modules=list(targets or lora_targets(model)),
         modules_to_save=list(fresh) or None,

@@ -62,7 +62,7 @@ class TransformerForSequenceClassification(SequenceClassificationModel):
         )
         self.pooling = AttentionPooling(config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]
         self.post_init()
 
     def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,14 +18,15 @@ from nlpladder.models.targets import check_targets, refuse_regression
 from nlpladder.protocols import Task
 from nlpladder.text.tokenization import regex_tokenize
 
+
 class MeanVectorsClassifier(ArtefactMixin):
     """Logistic regression over the mean of a text's word vectors.
 
     Args:
         label_names: Label names in id order.
         task: ``single_label`` or ``multi_label``.
-        vectors: Path of vectors in word2vec text format (``.txt``, ``.vec``, ``.gz``) or a gensim-loadable file; trained on
-            the training text when not given.
+        vectors: Path of vectors in the text format of word2vec or GloVe (also ``.gz``), or word2vec's ``.bin``; trained
+            on the training text when not given.
         vector_size, window, min_count, epochs, negative: Word2Vec's settings when vectors are trained (skip-gram).
         c_grid: Inverse regularisation strengths to choose from on the validation split.
         seed: For training the vectors; one thread is used, so that the same seed gives the same vectors.
@@ -190,7 +191,11 @@ class MeanVectorsClassifier(ArtefactMixin):
     def to_config(self) -> dict[str, Any]:
         """See ArtefactMixin."""
         names = ("task", "vectors", "vector_size", "window", "min_count", "epochs", "negative", "seed")
-        return {"label_names": list(self.label_names), "c_grid": list(self.c_grid), **{name: getattr(self, name) for name in names}}
+        return {
+            "label_names": list(self.label_names),
+            "c_grid": list(self.c_grid),
+            **{name: getattr(self, name) for name in names},
+        }
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See ArtefactMixin."""
@@ -208,7 +213,9 @@ class MeanVectorsClassifier(ArtefactMixin):
         return list(self._words)
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None) -> Self:
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], vocabulary: list[str] | None
+    ) -> Self:
         """See ArtefactMixin."""
         model = cls(**{name: value for name, value in config.items() if name != "model_type"})
         model._words = {word: index for index, word in enumerate(vocabulary or [])}

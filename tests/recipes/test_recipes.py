@@ -1,0 +1,154 @@
+"""The recipes as a user runs them: every config for a few steps, help, mistakes, two processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pytest
+import yaml
+
+from helpers import REPOSITORY, review_rows, run_python, tiny_bert_folder
+
+RECIPES = sorted(path for path in (REPOSITORY / "recipes").glob("*.py"))
+CONFIGS = sorted((REPOSITORY / "recipes" / "configs").glob("*/*.yaml"))
+WORLD = "world:reviews?train=120&validation=40&test=60&unlabeled=150"
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    file = tmp_path / "reviews.csv"
+    with file.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["review", "sentiment"])
+        writer.writerows((text, ("bad", "good")[label]) for text, label in review_rows(120))
+    return file
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_help_documents_every_option_and_needs_no_heavy_import(path):
+    code = (
+        "import runpy, sys; sys.argv = [sys.argv[1], '--help']\n"
+        f"try: runpy.run_path({str(path)!r}, run_name='__main__')\n"
+        "except SystemExit as end: assert end.code in (0, None), end.code\n"
+        "print('heavy:', [name for name in ('torch', 'transformers', 'datasets', 'sklearn') if name in sys.modules])"
+    )
+    result = run_python("-c", code, str(path))
+    assert result.returncode == 0, result.stderr
+    assert "heavy: []" in result.stdout
+    options = re.findall(r"^  --(\w+) ", result.stdout, re.M)
+    assert "overwrite" in options
+    assert not re.search(r"^ +\(default", result.stdout, re.M), "an option without help"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_config_has_a_command_a_measurement_and_a_comment_a_key(path):
+    text = path.read_text(encoding="utf-8")
+    header = text.split("\n\n")[0]
+    assert re.search(rf"accelerate launch .*recipes/{path.parent.name}\.py {path.relative_to(REPOSITORY)}", header)
+    assert re.search(r"Measured|Not measured", header)
+    for line in text.splitlines():
+        if re.match(r"^\w+:", line):
+            assert "#" in line, f"{path.name}: {line!r} has no comment"
+    assert isinstance(yaml.safe_load(text), dict)
+
+
+def short(path, tmp_path):
+    """Return the options that make a config finish in seconds."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    more = ["--dataset", WORLD, "--output_dir", str(tmp_path / "run")]
+    kind = path.parent.name
+    if kind == "climb_ladder":
+        more += ["--pretraining_training.num_train_epochs", "1", "--pretraining.size", "tiny"]
+        for rung in ("bag_of_ngrams", "text_cnn", "bilstm", "transformer", "bert_lora", "bert"):
+            more += [f"--rung_options.{rung}.training.num_train_epochs", "1"]
+        if config.get("seeds", 1) > 1:
+            more += ["--seeds", "1"]
+        if config.get("encoder"):
+            more += ["--encoder", str(tiny_bert_folder(tmp_path / "encoder"))]
+    elif kind == "train_text_classifier":
+        if config["rung"] not in ("majority", "naive_bayes", "tfidf_logistic", "tfidf_bigram_logistic"):
+            more += ["--training.num_train_epochs", "1"]
+    elif kind == "finetune_bert":
+        more += ["--num_train_epochs", "1", "--model", str(tiny_bert_folder(tmp_path / "encoder"))]
+    elif kind == "pretrain":
+        more += ["--num_train_epochs", "1"]
+    elif kind == "preprocess_text":
+        more += []
+    return [str(path), *more]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_config_runs(path, tmp_path):
+    result = run_python(f"recipes/{path.parent.name}.py", *short(path, tmp_path))
+    assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-3000:]
+    assert (tmp_path / "run").is_dir()
+    if path.parent.name == "climb_ladder":
+        content = json.loads((tmp_path / "run" / "ladder.json").read_text())
+        assert [row["error"] for row in content["rows"]] == [None] * len(content["rows"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "nowhere.csv"], "nowhere.csv"),
+        (["--dataset", "{data}", "--label_column", "sentimant"], "Did you mean 'sentiment'"),
+        (["--dataset", "{data}", "--rung", "bilstn"], "Did you mean 'bilstm'"),
+        (["--dataset", "{data}", "--rung", "bilstm", "--training.learning_rte", "1"], "Did you mean 'learning_rate'"),
+        (["--dataset", "{data}", "--rung", "bert"], "--encoder"),
+    ],
+)
+def test_a_users_mistake_ends_in_a_sentence_and_code_2(arguments, message, dataset, tmp_path):
+    filled = [argument.replace("{data}", str(dataset)) for argument in arguments]
+    result = run_python("recipes/train_text_classifier.py", *filled, "--output_dir", str(tmp_path / "run"))
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_as_one(dataset, tmp_path):
+    """`accelerate launch --cpu --num_processes 2` starts one process; this launch starts two (trap Training 2)."""
+    common = [
+        "recipes/train_text_classifier.py", "--dataset", str(dataset), "--rung", "text_cnn", "--seed", "3",
+        "--training.num_train_epochs", "2", "--training.precision", "fp32", "--model.dropout", "0",
+        "--model.embedding_dropout", "0",
+    ]  # fmt: skip
+    one = run_python(*common, "--training.batch_size", "16", "--output_dir", str(tmp_path / "one"))
+    assert one.returncode == 0, one.stderr[-2000:]
+    two = run_python(
+        "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *common, "--training.batch_size", "8",
+        "--output_dir", str(tmp_path / "two"), ACCELERATE_USE_CPU="true",
+    )  # fmt: skip
+    assert two.returncode == 0, two.stderr[-3000:]
+    records = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two")]
+    assert records[0]["steps"] == records[1]["steps"]
+    losses = [[entry["eval_loss"] for entry in record["history"] if "eval_loss" in entry] for record in records]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
+    scores = [json.loads((tmp_path / name / "metrics.json").read_text())["scores"] for name in ("one", "two")]
+    assert scores[0]["log_loss"]["value"] == pytest.approx(scores[1]["log_loss"]["value"], rel=2e-3)
+
+
+def test_the_accelerate_configs_load():
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    files = sorted((REPOSITORY / "recipes" / "accelerate").glob("*.yaml"))
+    assert {file.stem for file in files} == {"cpu", "single_gpu", "multi_gpu", "fsdp2", "zero2", "zero3", "multi_node"}
+    for file in files:
+        config = load_config_from_file(str(file))
+        assert config.num_processes >= 1
+        assert f"recipes/accelerate/{file.name}" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_accelerate_launch_with_the_cpu_config_runs_a_recipe(dataset, tmp_path):
+    result = run_python(
+        "-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/cpu.yaml",
+        "recipes/train_text_classifier.py", "--dataset", str(dataset), "--output_dir", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "accuracy" in result.stdout
+    assert "nlpladder.load" in result.stdout

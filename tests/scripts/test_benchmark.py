@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def load_script(monkeypatch, name):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    specification = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, name, module)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    return load_script(monkeypatch, "benchmark")
+
+
+@pytest.fixture
+def features(monkeypatch):
+    return load_script(monkeypatch, "benchmark_features")
+
+
+def measurement(benchmark, seconds, peak, fingerprint):
+    return benchmark.Measurement(seconds, peak, 10.0, fingerprint)
+
+
+def test_features_runs_as_a_user_runs_it(benchmark, features, monkeypatch, capsys, tmp_path):
+    dataset = tmp_path / "reviews.csv"
+    rows = '"one good, small film",1\n"one bad\nfilm; naïve",0\n' * 20
+    dataset.write_text("text,label\n" + rows, encoding="utf-8")
+    monkeypatch.setattr(features, "CASES", {"tf-idf, fit_transform": features.CASES["tf-idf, fit_transform"]})
+    monkeypatch.setattr(benchmark, "measure_compilation", lambda suite: 1.5)
+    arguments = ["features", "--documents", "30", "--dataset", str(dataset), "--repeats", "1"]
+    assert benchmark.main(arguments) == 0
+    output = capsys.readouterr().out
+    assert "30 documents" in output
+    assert "50 % not ASCII" in output
+    assert "once on a machine: 1.5 s" in output
+    table = [line.split("|")[1:-1] for line in output.splitlines() if line.startswith("| tf-idf")]
+    assert [row[1].strip() for row in table] == ["scikit-learn", "nlpladder"]
+    assert [row[-1].strip() for row in table] == ["yes", "yes"]
+    assert float(table[1][3]) == 1.0
+
+
+@pytest.mark.parametrize("case", ["tf-idf, transform", "hashing, transform"])
+def test_every_contender_gives_the_same_fingerprint(features, tmp_path, case):
+    description = features.write_input({"dataset": None, "documents": 40}, tmp_path)
+    assert description.startswith("40 documents")
+    prints = set()
+    for contender in features.CONTENDERS:
+        run, fingerprint = features.prepare(case, contender, tmp_path)
+        prints.add(fingerprint(run()))
+    assert len(prints) == 1
+
+
+def test_fingerprints_tell_matrices_apart(features, tmp_path):
+    features.write_input({"dataset": None, "documents": 10}, tmp_path)
+    run, fingerprint = features.prepare("hashing, transform", "nlpladder", tmp_path)
+    matrix = run()
+    before = fingerprint(matrix)
+    matrix.data[0] = np.nextafter(matrix.data[0], 2)
+    assert fingerprint(matrix) != before
+
+
+def test_made_up_documents_are_always_the_same_and_partly_beyond_ascii(features):
+    documents = list(features.made_up_documents(200))
+    assert documents == list(features.made_up_documents(200))
+    assert 0 < sum(not document.isascii() for document in documents) < 40
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.jsonl.gz", "a.txt", "a.txt.gz"])
+def test_files_of_every_kind_are_read(features, tmp_path, name):
+    texts = ["one, two", "naïve"]
+    content = {
+        "csv": 'sentence\n"one, two"\nnaïve\n',
+        "jsonl": "".join(json.dumps({"text": text}) + "\n" for text in texts),
+        "txt": "".join(text + "\n" for text in texts),
+    }[name.split(".")[1]].encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert list(features.read_documents(tmp_path / name)) == texts
+
+
+def test_a_file_that_cannot_be_read_is_refused(features, tmp_path):
+    (tmp_path / "a.xml").write_text("")
+    with pytest.raises(SystemExit, match=r"expected a \.csv"):
+        list(features.read_documents(tmp_path / "a.xml"))
+    (tmp_path / "a.jsonl").write_text('{"title": "x"}\n')
+    with pytest.raises(SystemExit, match="row 1: expected a column `text` or `sentence`, found title"):
+        list(features.read_documents(tmp_path / "a.jsonl"))
+
+
+def test_contenders_that_are_not_installed_are_named_and_skipped(benchmark, features, monkeypatch, capsys):
+    monkeypatch.setattr(features, "CONTENDERS", {"nowhere": "no_such_package", "nlpladder": "nlpladder"})
+    assert benchmark.installed_contenders(features) == ["nlpladder"]
+    assert "nowhere is not installed: skipped." in capsys.readouterr().err
+
+
+def test_rows_hold_medians_and_ratios_to_ours(benchmark):
+    def of(*values):
+        return [measurement(benchmark, seconds, 100.0 * seconds, "same") for seconds in values]
+
+    rows = benchmark.summarise({"case": {"peer": of(9.0, 4.0, 5.0), "ours": of(1.0, 3.0, 2.0)}})
+    assert [row["seconds"] for row in rows] == [5.0, 2.0]
+    assert [row["times_our_seconds"] for row in rows] == [2.5, 1.0]
+    assert rows[0]["times_our_peak"] == 2.5
+    assert [row["identical"] for row in rows] == [True, True]
+
+
+@pytest.mark.parametrize("prints, verdict", [(("a", "b"), False), (("a", "a"), True), ((None, "a"), None)])
+def test_results_that_differ_are_said_to(benchmark, prints, verdict):
+    by_contender = {
+        name: [measurement(benchmark, 1.0, 1.0, fingerprint)]
+        for name, fingerprint in zip(("peer", "ours"), prints, strict=True)
+    }
+    rows = benchmark.summarise({"case": by_contender})
+    assert rows[0]["identical"] is verdict
+    assert {True: "yes", False: "NO", None: "|  |"}[verdict] in benchmark.as_markdown(rows)
+
+
+def test_a_child_that_fails_is_reported(benchmark):
+    with pytest.raises(SystemExit, match="No module named 'benchmark_nothing'"):
+        benchmark.run_child({"do": "compile", "suite": "nothing"})
+
+
+def test_repeats_below_one_are_refused(benchmark, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(["features", "--repeats", "0"])
+    assert "--repeats must be at least 1" in capsys.readouterr().err
