@@ -1,7 +1,7 @@
 """Preprocess a text data set and report what that did to it.
 
-    python recipes/preprocess_text.py recipes/configs/preprocess_text/reviews.yaml
-    python recipes/preprocess_text.py --dataset path/to/train.csv --steps strip_html,lowercase,word_tokenize
+    accelerate launch recipes/preprocess_text.py recipes/configs/preprocess_text/reviews.yaml
+    accelerate launch recipes/preprocess_text.py --dataset path/to/train.csv --steps strip_html,lowercase,word_tokenize
 
 Writes into --output_dir: one parquet file per split with the text replaced, preprocessor.json (so that the same steps
 can run elsewhere), report.md, report.json and figures/zipf.png. The folder appears only when all of it is written.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpladder.config import option, parse, run_recipe
+from nlpladder.data.options import DataOptions
 from nlpladder.errors import RunError
 
 if TYPE_CHECKING:
@@ -36,24 +37,18 @@ DEFAULT_STEPS = (
 )
 
 
-@dataclass(frozen=True)
-class PreprocessOptions:
+@dataclass(frozen=True, kw_only=True)
+class PreprocessOptions(DataOptions):
     """Options of this recipe."""
 
-    dataset: str = option("world:reviews", help="A file, a folder, a Hub id or a built-in world such as world:reviews.")
-    dataset_config: str | None = option(None, help="The configuration of a Hub data set.")
-    text_column: str | None = option(None, help="The text column; found by its name or type when not given.")
-    label_column: str | None = option(None, help="The label column; found by its name or type when not given.")
-    max_train_samples: int | None = option(None, help="At most so many training rows.")
-    max_eval_samples: int | None = option(None, help="At most so many rows of validation and of test.")
     steps: tuple[Any, ...] = option(
-        DEFAULT_STEPS, help="Steps in order: names, or in YAML mappings with a name and the step's parameters."
+        DEFAULT_STEPS, help="steps in order: names, or in YAML mappings with a name and the step's parameters."
     )
-    preprocessor: str | None = option(None, help="A preprocessor.json to use instead of steps.")
-    num_examples: int = option(5, help="How many of the most changed texts the report shows, per split.")
-    window: int = option(500, help="Tokens of a window of the moving-average type-token ratio.")
-    output_dir: str = option("runs/preprocess_text", help="The folder to write.")
-    overwrite: bool = option(False, help="Whether an existing output_dir is replaced.")
+    preprocessor: str | None = option(None, help="a preprocessor.json to use instead of steps.")
+    num_examples: int = option(5, help="how many of the most changed texts the report shows, per split.")
+    window: int = option(500, help="tokens of a window of the moving-average type-token ratio.")
+    output_dir: str = option("outputs/preprocessed", help="the folder to write.")
+    overwrite: bool = option(False, help="whether an existing output_dir is replaced.")
 
 
 def main() -> None:
@@ -69,16 +64,7 @@ def main() -> None:
 
     preprocessor = Preprocessor.load(options.preprocessor) if options.preprocessor else Preprocessor(options.steps)
 
-    from nlpladder.data.loading import load_text_dataset
-
-    data = load_text_dataset(
-        options.dataset,
-        config=options.dataset_config,
-        text_column=options.text_column,
-        label_column=options.label_column,
-        max_train_samples=options.max_train_samples,
-        max_eval_samples=options.max_eval_samples,
-    )
+    data = options.load()
     print(data.describe(), end="\n\n")
 
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -76,10 +76,10 @@ def write_input(options: dict[str, Any], folder: Path) -> str:
 
 
 def made_up_documents(n_documents: int) -> Iterator[str]:
-    """Yield documents of about 50 words drawn from Zipf's law, always the same."""
+    """Yield documents of about 50 words, always the same; as in real text, frequent words are few and short."""
     generator = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
-    lengths = 2 + generator.poisson(5, N_TYPES)
+    lengths = 2 + generator.poisson(1.4 * np.log10(np.arange(1, N_TYPES + 1)))
     words = ["".join(generator.choice(letters, length)) for length in lengths]
     accented = [word.replace("e", "é").replace("o", "ö").replace("n", "н") for word in words]
     probabilities = 1 / np.arange(1, N_TYPES + 1)

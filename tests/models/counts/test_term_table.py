@@ -34,16 +34,21 @@ def test_numbers_are_those_of_a_dictionary(known, asked):
     assert len(table) == len(dictionary)
 
 
-def test_equal_hashes_do_not_make_equal_terms(monkeypatch):
-    # The search itself, with every hash the same: only the comparison of the terms tells them apart.
-    search = terms.number_terms.py_func
-    monkeypatch.setitem(search.__globals__, "hash_pair", lambda first, second: np.uint64(7 << 32))
-    monkeypatch.setitem(search.__globals__, "hash_bytes", lambda text, begin, end: np.uint64(7 << 32))
-    monkeypatch.setattr(terms, "number_terms", search)
-    pieces = ["b", "a", "long text one", "long text two", "a", "long text one", "b"]
-    with np.errstate(over="ignore"):
-        numbers = TermTable(NgramRange(words=False, smallest=1, largest=1)).number_ngrams(as_chunk(pieces), grow=True)
-    assert numbers[0].tolist() == [0, 1, 2, 3, 1, 2, 0]
+def test_equal_hashes_do_not_make_equal_terms():
+    # Every hash the same: only the comparison of the terms themselves tells them apart.
+    pieces = ["b", "a", "long text one", "long text two", "a", "long text one", "a\0", "b"]
+    chunk = as_chunk(pieces)
+    firsts, seconds = np.empty(len(pieces), np.int64), np.empty(len(pieces), np.int64)
+    hashes = np.empty(len(pieces), np.uint64)
+    terms.pack_windows(chunk.buffer, chunk.starts, chunk.spans, 1, 0, False, firsts, seconds, hashes)
+    assert len(set(hashes.tolist())) == len(set(pieces))
+    hashes[:] = 7 << 32
+    slots, records, arena = np.zeros(32, np.uint64), np.empty((16, 2), np.int64), np.empty(64, np.uint8)
+    numbers = np.empty(len(pieces), np.int32)
+    table = (slots, records, arena, np.zeros(2, np.int64))
+    done = terms.number_terms(firsts, seconds, hashes, True, chunk.buffer, True, *table, 0, numbers)
+    assert done == len(pieces)
+    assert numbers.tolist() == [0, 1, 2, 3, 1, 2, 4, 0]
 
 
 @pytest.mark.parametrize(

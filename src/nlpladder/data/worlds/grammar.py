@@ -37,7 +37,7 @@ Rules = Mapping[str, Sequence[tuple[float, str]]]
 
 
 #: How much the few most frequent words of a class are held back.
-OFFSET = 10
+OFFSET = 0
 
 
 @dataclass(frozen=True)

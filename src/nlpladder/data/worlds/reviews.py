@@ -93,12 +93,11 @@ SENTIMENT_RULES: dict[str, list[tuple[float, str]]] = {
         (1, "nothing about the [noun] is [opinion{o}]"),
     ],
     "opinion{s}": [
-        (20, "<adjective{s}>"),
-        (10, "!intensified <intensifier> <adjective{s}>"),
-        (10, "!intensified <adverb{s}> <adjective{s}>"),
-        (35, "<adjective{s}> and <adjective{s}>"),
-        (10, "!intensified <intensifier> <adjective{s}> and <adjective{s}>"),
-        (15, "!intensified <adjective{s}> and <adverb{s}> <adjective{s}>"),
+        (36, "<adjective{s}>"),
+        (14, "!intensified <intensifier> <adjective{s}>"),
+        (18, "!intensified <adverb{s}> <adjective{s}>"),
+        (24, "<adjective{s}> and <adjective{s}>"),
+        (8, "!intensified <adjective{s}> and <adverb{s}> <adjective{s}>"),
     ],
 }
 

@@ -26,7 +26,7 @@ SHORTEST_WORD = {
 }
 
 #: Characters that are read before the kernels run: small enough for the processor's cache.
-CHUNK_CHARACTERS = 1 << 18
+CHUNK_CHARACTERS = 1 << 16
 
 _ANALYSIS_METHODS = (
     "build_analyzer",

@@ -77,8 +77,10 @@ def _with_room(array: Int32Array, capacity: int) -> Int32Array:
 def announce_compilation() -> None:
     """Log that the kernels are about to be compiled, if they are: the first time on a machine it takes seconds."""
     dispatcher = kernels.count_rows
+    if getattr(dispatcher, "signatures", True):  # compiled or loaded already, or plain Python: NUMBA_DISABLE_JIT
+        return
     cache = Path(dispatcher.stats.cache_path or ".")
-    if not dispatcher.signatures and not any(cache.glob("kernels.count_rows-*.nbi")):
+    if not any(cache.glob("kernels.count_rows-*.nbi")):
         logger.info("Compiling the counting kernels: some seconds, once on this machine.")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from nlpladder.models.counts.terms import ABSENT, LOWER_HALF
 
 COLUMN, LAST_ENTRY = range(2)  # the columns of `tallies`
-INSERTION_SORT_LIMIT = 40
+INSERTION_SORT_LIMIT = 64
 
 
 @nb.njit(cache=True, nogil=True)

@@ -34,7 +34,7 @@ def mix(value: Any) -> Any:
 
 
 @nb.njit(cache=True, nogil=True)
-def hash_pair(first: int, second: int) -> Any:
+def hash_pair(first: Any, second: Any) -> Any:
     """Hash two integers."""
     return mix(np.uint64(first) ^ (np.uint64(second) * np.uint64(0x9E3779B97F4A7C15)))
 
