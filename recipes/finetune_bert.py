@@ -2,7 +2,7 @@
 
     accelerate launch recipes/finetune_bert.py recipes/configs/finetune_bert/reviews-lora.yaml
     accelerate launch recipes/finetune_bert.py --dataset stanfordnlp/sst2 --model distilbert/distilbert-base-uncased
-    accelerate launch --config_file recipes/accelerate/multi_gpu.yaml recipes/finetune_bert.py --dataset x.csv --model ID
+    accelerate launch --config_file recipes/accelerate/multi_gpu.yaml recipes/finetune_bert.py --dataset x.csv --model y
 
 Without a network: pretrain a small encoder first with recipes/pretrain.py, and name its folder as --model. After
 training the saved model is read back and must answer as the trained one did.

@@ -43,7 +43,7 @@ def main() -> None:
 
     from accelerate import PartialState
 
-    from nlpladder.data.loading import load_unlabeled_text
+    from nlpladder.data.unlabeled import load_unlabeled_text
     from nlpladder.pretrain_encoder import pretrain_encoder
     from nlpladder.train_rung import quiet_libraries
 

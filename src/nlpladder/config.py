@@ -121,13 +121,11 @@ def run_recipe(main: Callable[[], None]) -> None:
 
     A second process of a distributed run stays silent, so that the sentence is printed once.
     """
-    # OpenMP's waiting threads spin. As soon as anything else wants a core, each tiny kernel then waits for a thread that
-    # does not run: a TextCNN on two cores fell from 45 to 1.2 steps/s beside one busy process, and to 70 % with this.
-    # It is read when libgomp loads, so it must stand before torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.basicConfig(
-        level=os.environ.get("NLPLADDER_LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(message)s"
-    )
+    # OpenMP's waiting threads spin for long. When anything else wants a core, each tiny kernel then waits for a thread
+    # that is not running: training a TextCNN on two cores fell from 45 to 1.2 steps a second beside one busy process.
+    # A short spin costs nothing on a quiet machine. libgomp reads this when it is loaded, before torch.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         main()
     except LadderError as error:

@@ -36,7 +36,7 @@ def four_standard_errors(accuracy):
 def sentiment_by_rules(text, clauses):
     """Read the sentiment of a text off its punctuation and connectives, as a person would."""
     sentiments, conceded = [], []
-    concede_next = despite = False
+    concede_next = False
     for part in text.replace(" .", " ,").split(" ,"):
         words = part.split()
         if not words or words[0] == "despite":
@@ -219,6 +219,12 @@ def test_ceilings_are_ordered_and_leave_room_between_the_rungs(world):
     ceilings = world.ceilings()
     unigram, bigram, trigram = (ceilings[f"best_{name}_accuracy"] for name in ("unigram", "bigram", "trigram"))
     assert unigram + 0.04 < bigram < trigram <= ceilings["bayes_accuracy"] == pytest.approx(0.97)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_the_ceilings_that_are_shown_are_those_of_the_grammar(world, order):
+    shown = world.ceilings()[f"best_{('uni', 'bi', 'tri')[order - 1]}gram_accuracy"]
+    assert shown == pytest.approx(world.best_ngram_accuracy(order), abs=1e-9)
 
 
 def test_label_noise_moves_every_ceiling():

@@ -1,16 +1,17 @@
 """A small probabilistic grammar whose n-gram ceilings can be computed.
 
-Rules are lines of plain text. ``[name]`` is a rule, ``<name>`` a slot filled with a word of that class, ``!name`` a mark
-that is noted and not written, anything else a function word. Grammars have no recursion.
+Rules are lines of plain text. ``[name]`` is a rule, ``<name>`` a slot filled with a word of that class, ``!name`` a
+mark that is noted and not written, anything else a function word. Grammars have no recursion.
 
 The words of the slots of one class are drawn together: independent draws, thrown away and repeated until all differ.
 So, given the sequence of classes, the words are exchangeable within a class and independent of the label, and no class
 word occurs twice in a text. Two facts follow.
 
 *Classes suffice for bags of n-grams.* An (n-1)-gram with a class word in it occurs once in its text, so the bag of word
-n-grams (padded at both ends) says what stands before and after it. Only the (n-1)-grams made of function words alone can
-be confused. The bag of n-grams is therefore the same thing as the bag of *stretches*: the text cut at each (n-1)-gram of
-function words, the cut kept on both sides. Given the bag of stretches with words replaced by their classes, the words
+n-grams (padded at both ends) says what stands before and after it. Only the (n-1)-grams made of function words alone
+can be confused. The bag of n-grams is therefore the same thing as the bag of *stretches*: the text cut at each
+(n-1)-gram of function words, the cut kept on both sides. Given the bag of stretches with words replaced by their
+classes, the words
 in it are exchangeable and say nothing about the label. Hence the best function of the bag of word n-grams is the best
 function of the bag of class stretches, here the *signature*. For n = 1 every token is a stretch: the bag of classes.
 
@@ -124,6 +125,7 @@ class Grammar:
     def _expand(self, symbols: Sequence[str], probability: float) -> list[Variant]:
         partial = [Variant((), frozenset(), probability)]
         for symbol in symbols:
+            options: tuple[Variant, ...]
             if symbol.startswith("!"):
                 options = (Variant((), frozenset({symbol[1:]}), 1.0),)
             elif is_rule(symbol) and symbol not in self.pieces:

@@ -26,6 +26,10 @@ from nlpladder.errors import ConfigError, did_you_mean
 
 LABELS = ("negative", "positive")
 
+#: Accuracy of the best function of the bag of n-grams about the clean sentiment, by n. `best_ngram_accuracy` goes
+#: through all derivations for it, which takes seconds; a test holds these to what it gives.
+CLEAN_NGRAM_ACCURACY = {1: 0.8120148, 2: 0.918493504, 3: 0.99933564}
+
 #: The splits and whether they show labels.
 SPLITS = {"train": True, "validation": True, "test": True, "unlabeled": False}
 
@@ -192,9 +196,10 @@ class ReviewsWorld:
 
     def ceilings(self) -> dict[str, float]:
         """Return the best accuracies: of any model, and of any function of the bag of uni-, bi- and trigrams."""
-        return {
-            "bayes_accuracy": 1 - self.label_noise,
-            "best_unigram_accuracy": self.best_ngram_accuracy(1),
-            "best_bigram_accuracy": self.best_ngram_accuracy(2),
-            "best_trigram_accuracy": self.best_ngram_accuracy(3),
+        noise = self.label_noise
+        names = {1: "unigram", 2: "bigram", 3: "trigram"}
+        bags = {
+            f"best_{names[order]}_accuracy": noise + (1 - 2 * noise) * clean
+            for order, clean in CLEAN_NGRAM_ACCURACY.items()
         }
+        return {"bayes_accuracy": 1 - noise, **bags}

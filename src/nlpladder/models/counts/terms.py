@@ -96,7 +96,7 @@ def pack_windows(
             end = starts[following] - gap
             seconds[unit] = ~(end - begin)
             if end - begin <= PACKED_BYTES:
-                packed = np.int64(pack_bytes(buffer, begin, end))
+                packed: Any = np.int64(pack_bytes(buffer, begin, end))
                 firsts[unit] = packed
                 hashes[unit] = hash_pair(packed, ~(end - begin))
             else:
