@@ -14,7 +14,8 @@ class MultiHeadAttention(nn.Module):
 
     Attention(Q, K, V) = softmax(Q K^T / sqrt(head_width)) V                                        (eq. 1)
 
-    The fused kernel of torch does the work; when the weights are asked for, the equation is computed as written.
+    The fused kernel of torch does the work on a GPU. When the weights are asked for, and on a CPU, the equation is
+    computed as written: there the fused kernel is slower once a mask and bfloat16 come in.
 
     Args:
         width: Model width D; divided over the heads.
@@ -54,12 +55,12 @@ class MultiHeadAttention(nn.Module):
         )
         dropout = self.dropout if self.training else 0.0
         weights = None
-        if need_weights:
+        if need_weights or query.device.type == "cpu":
             scores = query @ key.transpose(-2, -1) / math.sqrt(self.head_width)  # (batch, heads, target, source)
             if allowed is not None:
                 scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
-            weights = torch.softmax(scores.float(), dim=-1).to(value.dtype)
+            weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)
             mixed = F.dropout(weights, dropout) @ value
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
-        return self.output(mixed.transpose(1, 2).flatten(-2)), weights  # (batch, target, width)
+        return self.output(mixed.transpose(1, 2).flatten(-2)), weights if need_weights else None

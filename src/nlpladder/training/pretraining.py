@@ -6,6 +6,7 @@ work for larger models) of the tokens are chosen; 80 % of those become [MASK], 1
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +93,15 @@ def _masked_loss(logits: Tensor, labels: Tensor, *, num_items: Tensor | int | No
     return token_loss(logits, labels[labels.ne(-100)], num_items=num_items)
 
 
+def _for_training(config: BertConfig) -> BertConfig:
+    from nlpladder.models.pretrained.loading import attention_kernel
+
+    same = copy.deepcopy(config)
+    same._attn_implementation = attention_kernel()
+    same.hidden_dropout_prob = same.attention_probs_dropout_prob = 0.0
+    return same
+
+
 def pretrain_bert(
     texts: Sequence[str],
     options: PretrainingOptions,
@@ -145,7 +155,9 @@ def pretrain_bert(
         # at a width of 128 it otherwise spends an epoch at the entropy of single words.
         initializer_range=0.02 * (768 / width) ** 0.5,
     )
-    model = MaskedPositionsBert(config)
+    # Each text is seen a few times under other masks, so nothing is learnt by heart; dropout would only cost time
+    # (Geiping & Goldstein 2023, "Cramming", section 4.3). The saved config keeps it for fine-tuning.
+    model = MaskedPositionsBert(_for_training(config))
     rows = tokenize(texts, tokenizer, training.max_length)
     order = np.random.default_rng(seed).permutation(len(rows))
     held_out = max(1, int(len(rows) * validation_share))

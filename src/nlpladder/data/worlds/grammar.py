@@ -11,9 +11,9 @@ word occurs twice in a text. Two facts follow.
 n-grams (padded at both ends) says what stands before and after it. Only the (n-1)-grams made of function words alone
 can be confused. The bag of n-grams is therefore the same thing as the bag of *stretches*: the text cut at each
 (n-1)-gram of function words, the cut kept on both sides. Given the bag of stretches with words replaced by their
-classes, the words
-in it are exchangeable and say nothing about the label. Hence the best function of the bag of word n-grams is the best
-function of the bag of class stretches, here the *signature*. For n = 1 every token is a stretch: the bag of classes.
+classes, the words in it are exchangeable and say nothing about the label. Hence the best function of the bag of word
+n-grams is the best function of the bag of class stretches, here the *signature*. For n = 1 every token is a stretch:
+the bag of classes.
 
 *Ceilings are sums.* P(signature, label) is summed over all derivations, left to right, piece by piece; derivations
 with the same stretches so far and the same open stretch are merged. A bag is kept as the sum of 120-bit hashes of its
@@ -35,10 +35,6 @@ Symbols = tuple[str, ...]
 
 #: Rules: a name and its alternatives, each a weight and a line of text.
 Rules = Mapping[str, Sequence[tuple[float, str]]]
-
-
-#: How much the few most frequent words of a class are held back.
-OFFSET = 0
 
 
 @dataclass(frozen=True)
@@ -67,12 +63,12 @@ def is_rule(symbol: str) -> bool:
 
 
 class WordClass:
-    """Words with a Zipf-Mandelbrot distribution: the word of rank r has weight 1 / (r + OFFSET)."""
+    """Words with a Zipf distribution: the word of rank r has weight 1 / r."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         # Divisions and sums round the same way on every platform; a power function need not.
-        self._cumulative = list(itertools.accumulate(1.0 / (rank + OFFSET) for rank in range(1, len(self.words) + 1)))
+        self._cumulative = list(itertools.accumulate(1.0 / rank for rank in range(1, len(self.words) + 1)))
 
     def draw_distinct(self, count: int, generator: random.Random) -> list[str]:
         """Draw `count` different words: independent draws, all repeated until no two are equal."""

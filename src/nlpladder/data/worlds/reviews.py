@@ -3,11 +3,11 @@
 A review has a clean sentiment, drawn evenly, and a label that differs from it with probability `label_noise`. Its text
 comes from the rules below. What each step of the ladder needs:
 
-* negation next to its word ("is not good"), with words between ("was never really very good"), and from afar ("nobody
-  could call the ending clever");
-* contrast, where order decides: the clause after "but", the main clause of "although" and "even if";
-* many rare words of opinion, whose polarity the unlabelled text gives away: "and" and "or" join adjectives of one
-  polarity, "but" of two (Hatzivassiloglou and McKeown 1997).
+* negation next to its word ("is not good"), with a word between ("was never really good"), and from afar ("nobody could
+  call the ending clever");
+* contrast, where order decides: the clause after "but", "still" or "even so", the main clause of "although";
+* many rare words of opinion, whose polarity the unlabelled text gives away: "and" joins adjectives of one polarity
+  (Hatzivassiloglou and McKeown 1997), and a few adverbs and verbs choose theirs ("painfully slow").
 
 Every text belongs to one clean sentiment: commas and full stops occur only between clauses, the word after them names
 the role of the clause, and no clause can be read as both sentiments (the tests go through all of them). So the best
@@ -112,9 +112,9 @@ NEUTRAL_RULES: dict[str, list[tuple[float, str]]] = {
         (2, "we saw this on [when]"),
         (2, "we watched with my <companion>"),
         (1, "my <companion> chose this for <day>"),
-        (2, "a <neutral> production from those late <decade>"),
-        (1, "made by people who once worked in <craft>"),
-        (1, "seen back in <place> before midnight"),
+        (2, "a <neutral> production of those <decade>"),
+        (1, "made by people who once did <craft>"),
+        (1, "seen near <place> before midnight"),
     ],
     "when": [(1, "a <weather> <day>"), (1, "<day>")],
 }

@@ -2,7 +2,7 @@
 
 Every word belongs to one class only and no word of a class is also a function word of a template: the ceilings of the
 world rest on that (see ``grammar.py``), and a test holds it. Within a class the word of rank r is drawn with a
-probability proportional to ``(r + offset) ** -exponent``, so that most words of a class are rare.
+probability proportional to ``1 / r`` (Zipf), so that most words of a class are rare.
 """
 
 from __future__ import annotations
@@ -93,12 +93,12 @@ PLURAL_ASPECTS = _words("""
 """)
 
 INTENSIFIERS = _words("""
-    very really truly quite so extremely particularly remarkably utterly deeply especially entirely genuinely
+    very really truly quite extremely particularly remarkably utterly deeply especially entirely genuinely
     consistently wholly
 """)
 
 NEUTRAL_ADJECTIVES = _words("""
-    french recent italian short japanese modern danish long british korean american spanish swedish early late
+    french recent italian short japanese modern danish long british korean american spanish swedish early
     mexican
 """)
 

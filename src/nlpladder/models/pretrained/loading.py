@@ -66,6 +66,7 @@ def build_encoder_classifier(
             ignore_mismatched_sizes=True,
             use_safetensors=True,
             dtype="float32",
+            attn_implementation=attention_kernel(),
         )
     except (OSError, ValueError) as error:
         raise explain_loading_error(name_or_path, error) from error
@@ -75,6 +76,17 @@ def build_encoder_classifier(
         )
     missing = {str(key) for key in info["missing_keys"]} | {str(entry[0]) for entry in info.get("mismatched_keys", ())}
     return model, tokenizer, sorted(missing)
+
+
+def attention_kernel() -> str | None:
+    """Return the attention of transformers to train with: plain products on a CPU, its own choice elsewhere.
+
+    On a CPU the fused kernel falls back to a slow path for masked bfloat16 with dropout: a training step of MiniLM-L6 on
+    32 x 25 tokens took 194 ms with it and 170 ms without (AMD EPYC, 2 cores, 2026-11-21).
+    """
+    import torch
+
+    return None if torch.accelerator.is_available() else "eager"
 
 
 def load_sequence_classifier(path: str, *, base_model: str | None = None, **arguments: Any) -> tuple[Any, Any]:
@@ -97,7 +109,7 @@ def load_sequence_classifier(path: str, *, base_model: str | None = None, **argu
         adapter = _adapter_config(path, arguments)
         if adapter is None:
             model = AutoModelForSequenceClassification.from_pretrained(
-                path, use_safetensors=True, dtype="float32", **arguments
+                path, use_safetensors=True, dtype="float32", attn_implementation=attention_kernel(), **arguments
             )
         else:
             model = _load_adapter(path, adapter, base_model, arguments)
@@ -133,7 +145,12 @@ def _load_adapter(path: str, adapter: dict[str, Any], base_model: str | None, ar
     # The adapter's own config carries labels and problem type; the base's architecture must agree with it.
     config = AutoConfig.from_pretrained(path, **arguments)
     model = AutoModelForSequenceClassification.from_pretrained(
-        base, config=config, use_safetensors=True, dtype="float32", ignore_mismatched_sizes=True
+        base,
+        config=config,
+        use_safetensors=True,
+        dtype="float32",
+        ignore_mismatched_sizes=True,
+        attn_implementation=attention_kernel(),
     )
     return PeftModel.from_pretrained(model, path)
 
