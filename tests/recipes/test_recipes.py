@@ -66,7 +66,7 @@ def short(path, tmp_path):
         if config.get("seeds", 1) > 1:
             more += ["--seeds", "1"]
         if config.get("encoder"):
-            more += ["--encoder", str(tiny_bert_folder(tmp_path / "encoder"))]
+            more += ["--encoder", str(tiny_bert_folder(tmp_path / "encoder")), "--rungs", "majority,bert_lora,bert"]
     elif kind == "train_text_classifier":
         if config["rung"] not in ("majority", "naive_bayes", "tfidf_logistic", "tfidf_bigram_logistic"):
             more += ["--training.num_train_epochs", "1"]

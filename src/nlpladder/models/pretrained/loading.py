@@ -81,8 +81,8 @@ def build_encoder_classifier(
 def attention_kernel() -> str | None:
     """Return the attention of transformers to train with: plain products on a CPU, its own choice elsewhere.
 
-    On a CPU the fused kernel falls back to a slow path for masked bfloat16 with dropout: a training step of MiniLM-L6 on
-    32 x 25 tokens took 194 ms with it and 170 ms without (AMD EPYC, 2 cores, 2026-11-21).
+    On a CPU the fused kernel falls back to a slow path for masked bfloat16 with dropout: a training step of MiniLM-L6
+    on 32 x 25 tokens took 194 ms with it and 170 ms without (AMD EPYC, 2 cores, 2026-11-21).
     """
     import torch
 
