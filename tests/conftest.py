@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-# One thread a test process: `make test` runs two of them, and threads that wait for each other cost more than they give.
+# One thread a test process: `make test` starts two, and threads that wait for each other cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
