@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -109,6 +111,8 @@ def test_an_adapter_finds_its_base_beside_it_and_says_so_when_it_is_gone(encoder
     classifier = adapted_classifier(encoder, "./../encoder")
     classifier.save_pretrained(tmp_path / "adapter")
     expected = classifier.predict_logits(TEXTS)
+    written = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert written["base_model_name_or_path"] == "./../encoder"
     assert np.array_equal(nlpladder.load(tmp_path / "adapter").predict_logits(TEXTS), expected)
     encoder.rename(tmp_path / "moved")
     with pytest.raises(ModelError, match="base_model="):

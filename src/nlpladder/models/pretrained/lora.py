@@ -136,7 +136,8 @@ def add_lora(
         target_modules=list(targets or lora_targets(model)),
         modules_to_save=list(fresh) or None,
     )
+    adapted = get_peft_model(model, config)
     if base_name:
-        config.base_model_name_or_path = base_name
-        model.config._name_or_path = base_name
-    return get_peft_model(model, config)
+        # get_peft_model puts the path here from which the model was loaded; ours may be relative to the adapter.
+        adapted.peft_config["default"].base_model_name_or_path = base_name
+    return adapted
