@@ -9,6 +9,7 @@ import pytest
 
 from helpers import text_dataset
 from nlpladder.climb import ClimbPlan, climb
+from nlpladder.errors import RunError
 from nlpladder.ladder import choose_rungs
 from nlpladder.train_rung import RungSettings
 from nlpladder.training.options import PretrainingOptions, TrainingOptions
@@ -92,6 +93,15 @@ def test_a_failing_rung_keeps_its_row_and_the_climb_goes_on(tmp_path, monkeypatc
     monkeypatch.undo()
     content, _ = run(ClimbPlan(rungs=choose_rungs(["majority", "naive_bayes"])), text_dataset(), tmp_path)
     assert content["rows"][1]["error"] is None, "a failed rung is tried again"
+
+
+def test_a_climb_of_other_arguments_is_refused_before_anything_is_written(tmp_path):
+    run(ClimbPlan(rungs=choose_rungs(["majority", "naive_bayes"])), text_dataset(), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    other = {"naive_bayes": RungSettings(model={"alpha": 0.5})}
+    with pytest.raises(RunError, match=r"model\.alpha"):
+        run(ClimbPlan(rungs=choose_rungs(["majority", "naive_bayes"]), settings=other), text_dataset(), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_used_up_budget_is_said_in_the_rows(tmp_path):

@@ -88,14 +88,17 @@ def test_other_tasks_work_or_are_refused_before_training(rung, task, encoder, tm
         ("bilstm", RungSettings(model={"hiden_size": 4}), "Did you mean 'hidden_size'"),
         ("bilstm", RungSettings(training={"learning_rat": 4}), "Did you mean 'learning_rate'"),
         ("majority", RungSettings(training={"learning_rate": 4}), "no training options"),
+        ("tfidf_logistic", RungSettings(model={"c_grid": "0.5,1"}), "c_grid"),
+        ("mean_vectors", RungSettings(model={"c_grid": -1}), "c_grid"),
         ("bert", RungSettings(), "--encoder"),
         ("bilstm", RungSettings(training={"learning_rate": -1}), "above 0"),
         ("bilstm", RungSettings(training={"early_stopping_patience": 2, "select_best_on": "none"}), "select_best_on"),
     ],
 )
 def test_misspelt_and_contradicting_settings_are_told(name, settings, message, tmp_path):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, ModelError), match=message):
         train_rung(find_rung(name), text_dataset(), settings, output_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "a refused run must not block its folder"
 
 
 def test_a_folder_of_other_arguments_is_not_touched(tmp_path):

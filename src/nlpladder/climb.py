@@ -20,9 +20,9 @@ from nlpladder.data.loading import TextDataset
 from nlpladder.errors import LadderError
 from nlpladder.ladder import Rung
 from nlpladder.pretrain_encoder import pretrain_encoder
-from nlpladder.train_rung import RungRun, RungSettings, train_rung
+from nlpladder.train_rung import RungRun, RungSettings, run_identity, train_rung
 from nlpladder.training.options import PretrainingOptions, TrainingOptions
-from nlpladder.training.run_folder import describe_hardware, peak_memory_mib, write_json, write_text
+from nlpladder.training.run_folder import check_identity, describe_hardware, peak_memory_mib, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,8 @@ def climb(plan: ClimbPlan, data: TextDataset, output_dir: str | Path, say: Calla
     state = PartialState()
     speak = say if state.is_main_process else _silent
     started = time.perf_counter()
+    if not plan.overwrite:
+        _refuse_other_arguments(plan, data, output_dir)
     clock = _Clock(plan)
     rows = [ClimbRow(rung) for rung in plan.rungs]
     encoder, pretraining_record = plan.encoder, None
@@ -165,6 +167,16 @@ def climb(plan: ClimbPlan, data: TextDataset, output_dir: str | Path, say: Calla
             result = _write(rows, plan, data, output_dir, pretraining_record, time.perf_counter() - started, number)
     state.wait_for_everyone()
     return result if state.is_main_process else {}
+
+
+def _refuse_other_arguments(plan: ClimbPlan, data: TextDataset, output_dir: Path) -> None:
+    """Look at every run folder before the first line is written: a refused climb leaves the old table as it is."""
+    for rung in plan.rungs:
+        settings = plan.settings.get(rung.name, RungSettings())
+        if rung.kind == "pretrained" and settings.encoder is None:
+            settings = dataclasses.replace(settings, encoder=plan.encoder or str(output_dir / "encoder"))
+        for seed in _seeds(plan, rung):
+            check_identity(output_dir / rung.name / f"seed-{seed}", run_identity(rung, data, settings, seed))
 
 
 def _silent(line: str) -> None:

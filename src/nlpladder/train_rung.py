@@ -98,20 +98,26 @@ def train_rung(
     quiet_libraries()
     state = PartialState()
     training = training_options(rung, settings)
-    identity = _identity(rung, data, settings, training, seed)
+    identity = run_identity(rung, data, settings, seed)
     with state.main_process_first():
         folder = RunFolder.open(output_dir, identity, overwrite=overwrite and state.is_main_process)
     if folder.finished:
         return RungRun(folder, folder.record, folder.read_metrics())
     if data.streaming and not rung.streams:
+        folder.discard_if_untouched()
         raise ModelError(
             f"The rung {rung.name!r} needs its whole training set in memory and cannot read a stream. Leave out "
             f"--streaming, cap it with --max_train_samples, or choose a rung that streams."
         )
-    if rung.kind == "classic":
-        classifier, result = _train_classic(rung, data, settings, seed) if state.is_main_process else (None, None)
-    else:
-        classifier, result = _train_neural(rung, data, settings, training, folder, seed, time_limit)
+    try:
+        if rung.kind == "classic":
+            classifier, result = _train_classic(rung, data, settings, seed) if state.is_main_process else (None, None)
+        else:
+            classifier, result = _train_neural(rung, data, settings, training, folder, seed, time_limit)
+    except Exception:
+        if state.is_main_process:
+            folder.discard_if_untouched()
+        raise
     if state.is_main_process:
         assert classifier is not None
         assert result is not None
@@ -139,14 +145,16 @@ def quiet_libraries() -> None:
     # What the libraries tell each other about coming versions is no user's business; the tests still show it.
     for library in ("transformers", "peft", "accelerate", "torch"):
         warnings.filterwarnings("ignore", category=FutureWarning, module=rf"{library}\..*")
+    warnings.filterwarnings("ignore", message="Could not find a config file in", category=UserWarning)
+    warnings.filterwarnings("ignore", message="The PEFT config's `base_model_name_or_path` was renamed")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
 
 
-def _identity(
-    rung: Rung, data: TextDataset, settings: RungSettings, training: TrainingOptions, seed: int
-) -> dict[str, Any]:
+def run_identity(rung: Rung, data: TextDataset, settings: RungSettings, seed: int) -> dict[str, Any]:
+    """Return everything that decides the result of a run, by which a folder is known again."""
+    training = training_options(rung, settings)
     return {
         "rung": rung.name,
         "seed": 0 if rung.deterministic else seed,

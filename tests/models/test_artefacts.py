@@ -190,6 +190,16 @@ def test_bad_vectors_are_refused_with_their_path(tmp_path):
 
 
 @pytest.mark.parametrize("name", BUILDERS)
+def test_one_bare_text_or_none_is_refused_instead_of_read_letter_by_letter(name):
+    texts, labels = data()
+    model = BUILDERS[name](label_names=LABELS).fit(texts, labels)
+    with pytest.raises(DataError, match=r"write \[text\]"):
+        model.predict_proba("my parcel is late")
+    with pytest.raises(DataError, match="Text 1 .* NoneType"):
+        model.predict_proba(["good", None])
+
+
+@pytest.mark.parametrize("name", BUILDERS)
 def test_regression_is_refused_with_the_rungs_that_do_it(name):
     with pytest.raises(ModelError, match="bilstm"):
         BUILDERS[name](label_names=(), task="regression")

@@ -11,7 +11,7 @@ import transformers
 
 import nlpladder
 from helpers import tiny_bert_folder, word_tokenizer
-from nlpladder.errors import CheckFailedError, ModelError
+from nlpladder.errors import CheckFailedError, DataError, ModelError
 from nlpladder.models.pretrained.loading import build_encoder_classifier
 from nlpladder.models.pretrained.lora import add_lora, fresh_modules, lora_targets
 from nlpladder.models.pretrained.merging import merge_adapter
@@ -180,6 +180,8 @@ def test_texts_are_answered_in_their_order_whatever_the_batches():
     small = SequenceClassifier(model, tokenizer, tokens_per_batch=8).predict_logits(texts)
     np.testing.assert_allclose(small, whole, atol=1e-6)
     assert SequenceClassifier(model, tokenizer).predict_logits([]).shape == (0, 2)
+    with pytest.raises(DataError, match=r"write \[text\]"):
+        SequenceClassifier(model, tokenizer).predict_logits("good")
 
 
 def test_robertas_positions_leave_two_rows_unused():

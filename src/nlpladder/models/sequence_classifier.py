@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from nlpladder.models.targets import check_texts
 from nlpladder.protocols import Task
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ class SequenceClassifier:
         """Return the logits in float32, shape (texts, labels)."""
         import torch
 
-        if not len(texts):
+        texts = check_texts(texts)
+        if not texts:
             return np.empty((0, self.model.config.num_labels), dtype=np.float32)
-        token_ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        token_ids = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
         order = np.argsort([len(ids) for ids in token_ids], kind="stable")
         logits = np.empty((len(texts), self.model.config.num_labels), dtype=np.float32)
         was_training = self.model.training

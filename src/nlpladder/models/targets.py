@@ -33,6 +33,35 @@ def check_targets(labels: Sequence[Any] | np.ndarray, *, task: Task, num_labels:
     return targets.astype(np.int64)
 
 
+def check_texts(texts: Sequence[str]) -> list[str]:
+    """Return `texts` as a list.
+
+    Raises:
+        DataError: for one bare string, which would be taken letter by letter, or an entry that is no string.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise DataError("One text was given where a list of texts is expected; write [text].")
+    listed = list(texts)
+    for position, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise DataError(f"Text {position} (counted from 0) is {text!r}, a {type(text).__name__}, not a string.")
+    return listed
+
+
+def check_grid(values: float | Sequence[float], name: str) -> tuple[float, ...]:
+    """Return one number, or several, as a tuple of positive numbers.
+
+    Raises:
+        ModelError: for anything else.
+    """
+    several = [values] if isinstance(values, (int, float)) else values
+    if isinstance(several, str) or not all(isinstance(value, (int, float)) and value > 0 for value in several):
+        raise ModelError(f"{name} must be numbers above 0, written [0.5, 1]; got {values!r}.")
+    if not len(several):
+        raise ModelError(f"{name} must hold at least one number above 0.")
+    return tuple(float(value) for value in several)
+
+
 def refuse_regression(task: Task, rung: str) -> None:
     """Raise ModelError for a rung that has no regression form."""
     if task == "regression":

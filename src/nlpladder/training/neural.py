@@ -23,7 +23,7 @@ class TrainingResult:
     """What a training leaves behind beside the model.
 
     Attributes:
-        seconds: Wall-clock of training, validation included, summed over resumed parts.
+        seconds: Wall-clock of training with validation; after an interruption that of the last part, as a note says.
         steps: Optimiser steps done.
         planned_steps: Optimiser steps asked for.
         history: The Trainer's log records.

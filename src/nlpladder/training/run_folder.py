@@ -79,14 +79,8 @@ class RunFolder:
                 raise RunError(f"{folder} is no run folder (it has no {RUN_FILE}), so --overwrite does not remove it.")
             shutil.rmtree(folder)
         wanted = json.loads(json.dumps(identity, sort_keys=True))
-        existing = read_run(folder)
+        existing = check_identity(folder, wanted)
         if existing is not None:
-            differing = _differences(existing.get("identity", {}), wanted)
-            if differing:
-                raise RunError(
-                    f"{folder} holds a run of other arguments; they differ in {', '.join(differing[:5])}. "
-                    "Give another --output_dir, or --overwrite to replace it."
-                )
             return cls(folder, existing)
         if folder.is_dir() and any(entry.name != CHECKPOINTS for entry in folder.iterdir()):
             raise RunError(f"{folder} already holds files that are no run. Give another --output_dir.")
@@ -94,6 +88,11 @@ class RunFolder:
         record = {"status": "running", "started": _now(), "identity": wanted, "environment": describe_environment()}
         write_json(folder / RUN_FILE, record)
         return cls(folder, record)
+
+    def discard_if_untouched(self) -> None:
+        """Remove a folder that holds nothing but the beginning of a record, so that it blocks no other run."""
+        if not self.finished and [entry.name for entry in self.path.iterdir()] == [RUN_FILE]:
+            shutil.rmtree(self.path)
 
     def finish(self, **facts: Any) -> None:
         """Mark the run finished and add what is known now (seconds, parameters, notes, …)."""
@@ -151,6 +150,24 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise RunError(f"{path} is damaged ({error}). Remove the folder and run again.") from error
+
+
+def check_identity(folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the record of a run in `folder`, or None where there is none.
+
+    Raises:
+        RunError: when the run there was begun with another identity; says what differs.
+    """
+    existing = read_run(folder)
+    if existing is None:
+        return None
+    differing = _differences(existing.get("identity", {}), json.loads(json.dumps(identity, sort_keys=True)))
+    if differing:
+        raise RunError(
+            f"{folder} holds a run of other arguments; they differ in {', '.join(differing[:5])}. "
+            "Give another --output_dir, or --overwrite to replace it."
+        )
+    return existing
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlpladder.errors import ModelError, did_you_mean
+from nlpladder.models.targets import check_texts
 
 if TYPE_CHECKING:
     from nlpladder.models.counts.vectorizer import CountVectorizer, TfidfVectorizer
@@ -43,7 +44,7 @@ class TextFeatures:
 
     def transform(self, texts: Sequence[str]) -> Any:
         """Return the CSR matrix of shape (texts, features)."""
-        return self.vectorizer.transform(self._prepared(texts))
+        return self.vectorizer.transform(self._prepared(check_texts(texts)))
 
     def feature_names(self) -> list[str]:
         """Return the features in column order."""

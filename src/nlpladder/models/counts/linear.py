@@ -15,7 +15,7 @@ from scipy.special import expit, softmax
 from nlpladder.errors import ModelError
 from nlpladder.models.artefact import ArtefactMixin
 from nlpladder.models.counts.features import TextFeatures
-from nlpladder.models.targets import check_targets, refuse_regression
+from nlpladder.models.targets import check_grid, check_targets, refuse_regression
 from nlpladder.protocols import Task
 
 #: Inverse regularisation strengths that are tried on the validation split.
@@ -52,12 +52,10 @@ class LinearTextClassifier(ArtefactMixin):
         refuse_regression(task, "linear")
         if solver not in ("logistic", "svm"):
             raise ModelError(f"A linear classifier is 'logistic' or 'svm', not {solver!r}.")
-        if not c_grid or min(c_grid) <= 0:
-            raise ModelError(f"c_grid must hold at least one number above 0; got {list(c_grid)}.")
         self.label_names = tuple(label_names)
         self.task: Task = task
         self.solver = solver
-        self.c_grid = tuple(float(c) for c in c_grid)
+        self.c_grid = check_grid(c_grid, "c_grid")
         self.seed = seed
         self.features = TextFeatures("tfidf", preprocessor, **dict(vectorizer or {}))
         self.c_: float | None = None

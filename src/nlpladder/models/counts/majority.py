@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from nlpladder.models.artefact import ArtefactMixin
-from nlpladder.models.targets import check_targets, refuse_regression
+from nlpladder.models.targets import check_targets, check_texts, refuse_regression
 from nlpladder.protocols import Task
 
 
@@ -39,7 +39,7 @@ class MajorityClassifier(ArtefactMixin):
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """Return the label frequencies for every text, shape (texts, labels)."""
-        return np.tile(self.prior_, (len(texts), 1))
+        return np.tile(self.prior_, (len(check_texts(texts)), 1))
 
     def to_config(self) -> dict[str, Any]:
         """See ArtefactMixin."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,19 +102,11 @@ def load_sequence_classifier(path: str, *, base_model: str | None = None, **argu
     Raises:
         ModelError: when something is missing or damaged.
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
     register_own_models()
     check_reachable(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **arguments)
-        adapter = _adapter_config(path, arguments)
-        if adapter is None:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                path, use_safetensors=True, dtype="float32", attn_implementation=attention_kernel(), **arguments
-            )
-        else:
-            model = _load_adapter(path, adapter, base_model, arguments)
+        with _quiet_loading():
+            return _load(path, base_model, arguments)
     except (OSError, ValueError) as error:
         raise explain_loading_error(path, error) from error
     except Exception as error:
@@ -121,7 +115,38 @@ def load_sequence_classifier(path: str, *, base_model: str | None = None, **argu
                 f"The weights in {path} are damaged or cut short ({error}). Save or download them again."
             ) from error
         raise
+
+
+def _load(path: str, base_model: str | None, arguments: dict[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path, **arguments)
+    adapter = _adapter_config(path, arguments)
+    if adapter is None:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            path, use_safetensors=True, dtype="float32", attn_implementation=attention_kernel(), **arguments
+        )
+    else:
+        model = _load_adapter(path, adapter, base_model, arguments)
     return model.eval(), tokenizer
+
+
+@contextlib.contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Hold back transformers' progress bar and its report of keys, which an adapter's base makes look like a damage."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
 
 
 def _adapter_config(path: str, arguments: dict[str, Any]) -> dict[str, Any] | None:

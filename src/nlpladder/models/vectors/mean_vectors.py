@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 
 from nlpladder.errors import ModelError
 from nlpladder.models.artefact import ArtefactMixin
-from nlpladder.models.targets import check_targets, refuse_regression
+from nlpladder.models.targets import check_grid, check_targets, check_texts, refuse_regression
 from nlpladder.protocols import Task
 from nlpladder.text.tokenization import regex_tokenize
 
@@ -54,7 +54,7 @@ class MeanVectorsClassifier(ArtefactMixin):
         self.vectors = vectors
         self.vector_size, self.window, self.min_count = vector_size, window, min_count
         self.epochs, self.negative = epochs, negative
-        self.c_grid = tuple(float(c) for c in c_grid)
+        self.c_grid = check_grid(c_grid, "c_grid")
         self.seed = seed
         self._words: dict[str, int] = {}
         self.embeddings_: np.ndarray = np.empty((0, 0), dtype=np.float32)
@@ -93,7 +93,7 @@ class MeanVectorsClassifier(ArtefactMixin):
 
     def transform(self, texts: Sequence[str]) -> np.ndarray:
         """Return standardised document vectors, shape (texts, vector_size)."""
-        return (self._average([_tokenize(text) for text in texts]) - self.mean_) / self.scale_
+        return (self._average([_tokenize(text) for text in check_texts(texts)]) - self.mean_) / self.scale_
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """Return label probabilities, shape (texts, labels)."""
