@@ -159,7 +159,7 @@ def print_ladder(content: Mapping[str, Any]) -> None:
 
     console = Console()
     # A log file or a narrow window gets the whole table; cells broken over lines could not be read.
-    console.width = max(console.width, 118)
+    console.width = max(console.width, 128)
     table = Table(title=f"The climb on {escape(content['dataset'])}", box=box.SIMPLE_HEAD, title_justify="left")
     for index, title in enumerate(table_header(content)):
         table.add_column(title, justify="left" if index == 0 else "right", no_wrap=index > 0)
