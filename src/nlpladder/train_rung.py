@@ -98,17 +98,16 @@ def train_rung(
     quiet_libraries()
     state = PartialState()
     training = training_options(rung, settings)
+    if data.streaming and not rung.streams:
+        raise ModelError(
+            f"The rung {rung.name!r} needs its whole training set in memory and cannot read a stream. Leave out "
+            f"--streaming, cap it with --max_train_samples, or choose a rung that streams."
+        )
     identity = run_identity(rung, data, settings, seed)
     with state.main_process_first():
         folder = RunFolder.open(output_dir, identity, overwrite=overwrite and state.is_main_process)
     if folder.finished:
         return RungRun(folder, folder.record, folder.read_metrics())
-    if data.streaming and not rung.streams:
-        folder.discard_if_untouched()
-        raise ModelError(
-            f"The rung {rung.name!r} needs its whole training set in memory and cannot read a stream. Leave out "
-            f"--streaming, cap it with --max_train_samples, or choose a rung that streams."
-        )
     try:
         if rung.kind == "classic":
             classifier, result = _train_classic(rung, data, settings, seed) if state.is_main_process else (None, None)

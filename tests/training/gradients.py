@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from transformers import (
     BertConfig,
-    BertForMaskedLM,
     BertForSequenceClassification,
     BertForTokenClassification,
     TrainerCallback,
@@ -26,6 +25,7 @@ from transformers import (
 from nlpladder.nn.losses import PROBLEM_TYPES
 from nlpladder.training.batches import PaddingCollator, TokenizedTexts
 from nlpladder.training.options import TrainingOptions
+from nlpladder.training.pretraining import MaskedPositionsBert, masked_positions_loss
 from nlpladder.training.trainer import ExactTrainer, sequence_task_loss, token_task_loss
 
 ROWS = 16
@@ -46,12 +46,16 @@ class TokenRows(TokenizedTexts):
 
 
 class TokenCollator(PaddingCollator):
+    def __init__(self, tokenizer, *, positions):
+        super().__init__(tokenizer)
+        self.positions = positions
+
     def __call__(self, rows):
         batch = super().__call__([{"input_ids": row["input_ids"]} for row in rows])
         labels = torch.full_like(batch["input_ids"], -100)
         for target, row in zip(labels, rows, strict=True):
             target[: len(row["labels"])] = torch.from_numpy(row["labels"])
-        return {**batch, "labels": labels}
+        return {**batch, "labels": labels, **({"predicted": labels.ne(-100)} if self.positions else {})}
 
 
 class Watch(TrainerCallback):
@@ -73,9 +77,10 @@ def main(task, accumulation, output):
     world = int(os.environ.get("WORLD_SIZE", "1"))
     torch.manual_seed(0)
     if task in ("token", "masked"):
-        head = BertForTokenClassification if task == "token" else BertForMaskedLM
-        model = head(BertConfig(**SHAPE, num_labels=3))
-        data, collator, loss = TokenRows(rows), TokenCollator(Padding()), token_task_loss()
+        config = BertConfig(**SHAPE, num_labels=3)
+        model = BertForTokenClassification(config) if task == "token" else MaskedPositionsBert(config)
+        loss = token_task_loss() if task == "token" else masked_positions_loss
+        data, collator = TokenRows(rows), TokenCollator(Padding(), positions=task == "masked")
     else:
         labels = {
             "single_label": generator.integers(0, 3, ROWS),

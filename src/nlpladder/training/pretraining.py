@@ -88,7 +88,7 @@ class MaskedPositionsBert(BertForMaskedLM):
         return MaskedLMOutput(logits=self.cls(hidden[predicted]))
 
 
-def _masked_loss(logits: Tensor, labels: Tensor, *, num_items: Tensor | int | None, training: bool) -> Tensor:
+def masked_positions_loss(logits: Tensor, labels: Tensor, *, num_items: Tensor | int | None, training: bool) -> Tensor:
     """Cross-entropy of `logits` (targets, vocabulary) with the labels (batch, tokens) that are not -100."""
     return token_loss(logits, labels[labels.ne(-100)], num_items=num_items)
 
@@ -164,7 +164,7 @@ def pretrain_bert(
     collator = MaskingCollator(tokenizer, options.mask_probability, seed)
     limit = TimeLimit(time_limit) if time_limit is not None else None
     trainer = ExactTrainer(
-        loss=_masked_loss,
+        loss=masked_positions_loss,
         group_by_length=training.group_by_length,
         model=model,
         args=training.to_arguments(str(checkpoints), seed=seed, evaluate=True),
