@@ -8,13 +8,15 @@ machine disturbs all alike. This program stays small on purpose: a child's peak 
 
 A suite is a module next to this one (see ``benchmark_features.py``) with
 
-* ``CONTENDERS``: name of each contender and the package that it needs, ours last;
+* ``CONTENDERS``: name of each contender and what it needs, ours last: a package, or ``program:NAME`` on the PATH;
 * ``CASES``: names of what is measured;
 * ``add_arguments(parser)``: options of its own;
 * ``write_input(options, folder) -> str``: write what all measurements read, and describe it;
 * ``prepare(case, contender, folder) -> (run, fingerprint)``: do all that is not measured; return the call that is, and
   what turns its result into a string that is the same for all contenders if they agree (None: cannot be compared);
-* ``compile_kernels()``: call every compiled kernel once.
+* ``compile_kernels()``: call every compiled kernel once;
+* perhaps ``amount(case, folder) -> (number, unit)``: the work of a case, for a column of work a second;
+* perhaps ``skip(case, contender) -> str | None``: why a contender cannot run a case.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -45,7 +48,7 @@ class Measurement:
 
     Attributes:
         seconds: Wall-clock time of the measured call.
-        peak_mib: Most memory of the process at any time.
+        peak_mib: Most memory of the process, or of one program that it started, at any time.
         base_mib: Most memory before the measured call: imports and input.
         fingerprint: Equal for equal results; None if results cannot be compared.
     """
@@ -62,10 +65,10 @@ def load_suite(name: str) -> ModuleType:
 
 
 def peak_memory_mib() -> float:
-    """Return the most memory that this process has used."""
+    """Return the most memory that this process, or one program that it started, has used."""
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
@@ -93,6 +96,8 @@ def do_task(task: dict[str, Any]) -> Any:
     suite = load_suite(task["suite"])
     if task["do"] == "write_input":
         return suite.write_input(task["options"], Path(task["folder"]))
+    if task["do"] == "amount":
+        return suite.amount(task["case"], Path(task["folder"]))
     if task["do"] == "compile":
         begin = time.perf_counter()
         suite.compile_kernels()
@@ -110,18 +115,23 @@ def measure_compilation(suite_name: str) -> float:
 
 
 def run_suite(
-    suite_name: str, contenders: list[str], repeats: int, folder: Path
+    suite_name: str, cases: list[str], contenders: list[str], repeats: int, folder: Path
 ) -> dict[str, dict[str, list[Measurement]]]:
-    """Measure every case of a suite; the contenders take turns.
+    """Measure cases of a suite; the contenders take turns.
 
     Returns:
         The measurements by case and contender.
     """
     results: dict[str, dict[str, list[Measurement]]] = {}
-    for case in load_suite(suite_name).CASES:
-        results[case] = {contender: [] for contender in contenders}
+    suite = load_suite(suite_name)
+    for case in cases:
+        able = []
+        for contender in contenders:
+            reason = suite.skip(case, contender) if hasattr(suite, "skip") else None
+            print(f"{case}: {contender} is skipped: {reason}", file=sys.stderr) if reason else able.append(contender)
+        results[case] = {contender: [] for contender in able}
         for repeat in range(repeats):
-            for contender in contenders:
+            for contender in able:
                 print(f"{case}: {contender}, {repeat + 1} of {repeats}", file=sys.stderr)
                 task = {
                     "do": "measure",
@@ -134,7 +144,9 @@ def run_suite(
     return results
 
 
-def summarise(results: dict[str, dict[str, list[Measurement]]]) -> list[dict[str, Any]]:
+def summarise(
+    results: dict[str, dict[str, list[Measurement]]], amounts: dict[str, tuple[float, str]] | None = None
+) -> list[dict[str, Any]]:
     """Return a row for each case and contender: medians, ratios to the last contender, and whether results agree."""
     rows = []
     for case, by_contender in results.items():
@@ -146,6 +158,8 @@ def summarise(results: dict[str, dict[str, list[Measurement]]]) -> list[dict[str
                 row[field] = statistics.median(getattr(one, field) for one in measurements)
             row["times_our_seconds"] = row["seconds"] / statistics.median(one.seconds for one in ours)
             row["times_our_peak"] = row["peak_mib"] / statistics.median(one.peak_mib for one in ours)
+            amount, unit = (amounts or {}).get(case, (None, None))
+            row["rate"] = None if amount is None else f"{amount / row['seconds']:,.0f} {unit}"
             row["identical"] = None if None in prints or len(by_contender) == 1 else len(prints) == 1
             rows.append(row)
     return rows
@@ -155,11 +169,11 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the table of `summarise` in Markdown."""
     verdicts = {True: "yes", False: "NO", None: ""}
     lines = [
-        "| case | contender | seconds | times ours | peak MiB | times ours | before the call, MiB | identical |",
-        "|---|---|---:|---:|---:|---:|---:|---|",
+        "| case | contender | seconds | times ours | a second | peak MiB | times ours | before, MiB | identical |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for row in rows:
-        time_cells = f"{row['seconds']:.3f} | {row['times_our_seconds']:.2f}"
+        time_cells = f"{row['seconds']:.3f} | {row['times_our_seconds']:.2f} | {row['rate'] or ''}"
         memory_cells = f"{row['peak_mib']:.0f} | {row['times_our_peak']:.2f} | {row['base_mib']:.0f}"
         verdict = verdicts[row["identical"]]
         lines.append(f"| {row['case']} | {row['contender']} | {time_cells} | {memory_cells} | {verdict} |")
@@ -167,11 +181,13 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def installed_contenders(suite: ModuleType) -> list[str]:
-    """Return the contenders whose package is installed, and name the others."""
+    """Return the contenders whose package or program is installed, and name the others."""
     present = []
-    for contender, package in suite.CONTENDERS.items():
-        if importlib.util.find_spec(package) is None:
-            print(f"{contender} is not installed: skipped.", file=sys.stderr)
+    for contender, needed in suite.CONTENDERS.items():
+        kind, _, program = needed.partition("program:")
+        if (importlib.util.find_spec(kind) if kind else shutil.which(program)) is None:
+            where = "" if kind else f" (no program {program} on the PATH)"
+            print(f"{contender} is not installed{where}: skipped.", file=sys.stderr)
         else:
             present.append(contender)
     return present
@@ -184,12 +200,21 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     for name, purpose in SUITES.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
         command.add_argument("--repeats", type=int, default=5, help="runs of each case and contender (default: 5)")
+        command.add_argument("--cases", nargs="+", metavar="TEXT", help="only cases whose name holds one of these")
         command.add_argument("--format", choices=["markdown", "json"], default="markdown", help="default: markdown")
         load_suite(name).add_arguments(command)
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
     return options
+
+
+def describe_contender(name: str) -> str:
+    """Return a contender's name, with its version where it is a package of that name."""
+    try:
+        return f"{name} {metadata.version(name)}"
+    except metadata.PackageNotFoundError:
+        return name
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -201,15 +226,23 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     suite = load_suite(options.suite)
     contenders = installed_contenders(suite)
+    cases = [case for case in suite.CASES if not options.cases or any(part in case for part in options.cases)]
+    if not cases:
+        raise SystemExit(f"No case holds {' or '.join(options.cases)}. Cases: {'; '.join(suite.CASES)}.")
     with tempfile.TemporaryDirectory() as folder:
         task = {"do": "write_input", "suite": options.suite, "options": vars(options), "folder": folder}
         description = run_child(task)
         compilation = measure_compilation(options.suite)
-        rows = summarise(run_suite(options.suite, contenders, options.repeats, Path(folder)))
+        results = run_suite(options.suite, cases, contenders, options.repeats, Path(folder))
+        amounts = {}
+        if hasattr(suite, "amount"):
+            task = {"do": "amount", "suite": options.suite, "folder": folder}
+            amounts = {case: tuple(run_child({**task, "case": case})) for case in cases}
+        rows = summarise({case: found for case, found in results.items() if found}, amounts)
     if options.format == "json":
         print(json.dumps({"input": description, "compilation_seconds": compilation, "rows": rows}, indent=2))
     else:
-        versions = ", ".join(f"{name} {metadata.version(name)}" for name in contenders)
+        versions = ", ".join(map(describe_contender, contenders))
         machine = f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
         print(f"{description} Medians of {options.repeats}. {machine}, {versions}.")
         print(f"First compilation of our kernels, once on a machine: {compilation:.1f} s.\n")
