@@ -77,6 +77,34 @@ def load_unlabeled_text(
     return take_rows(rows, chosen, in_memory=True)
 
 
+def load_text_splits(
+    source: str, *, config: str | None = None, text_column: str | None = None, encoding: str = "utf-8",
+    revision: str | None = None,
+) -> dict[str, datasets.Dataset]:  # fmt: skip
+    """Load the texts of every split of a source, each a data set of one column, `text`; empty texts are left out.
+
+    Args:
+        source: As for `load_unlabeled_text`; one line of a plain text file is one text.
+        config: The configuration of a Hub data set.
+        text_column: The text column; found by name or type by default.
+        encoding: The encoding of text files.
+        revision: A branch, tag or commit of a Hub data set.
+
+    Returns:
+        By canonical name: train, validation, test, unlabeled.
+
+    Raises:
+        DataError: The source is absent, broken, or holds no text.
+    """
+    read = read_source(source, config=config, revision=revision, encoding=encoding)
+    loaded = {}
+    for split, found in read.splits.items():
+        table, place = found.dataset.data.table, found.places.name
+        columns = find_columns(table, place=place, text_column=text_column, label_column=None, need_label=False)
+        loaded[split], _ = text_only(found, columns.text)
+    return loaded
+
+
 def _read(
     source: str, split: str | None, config: str | None, revision: str | None, encoding: str, separator: str
 ) -> ReadSource:
@@ -87,7 +115,7 @@ def _read(
     path = Path(source).expanduser()
     if kind == "hub" or is_saved_dataset(path):
         return read_source(source, config=config, revision=revision, encoding=encoding)
-    plain = _plain_files(path)
+    plain = plain_files(path)
     readers: dict[str, list[RowReader]]
     if plain:
         readers = {name: [PlainTextRows(file, encoding, separator) for file in files] for name, files in plain.items()}
@@ -100,7 +128,7 @@ def _read(
     return ReadSource({wanted: collect(readers[wanted])})
 
 
-def _plain_files(path: Path) -> dict[str, list[Path]]:
+def plain_files(path: Path) -> dict[str, list[Path]]:
     """Return the plain text files of a source by split; all under ``train`` when none is named by split."""
     if path.is_file():
         return {"train": [path]} if format_of(path) == "txt" else {}

@@ -1,0 +1,232 @@
+"""Corpora for the rungs that need text and no labels: one stream of sentences, or train, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nlpladder.config import option
+from nlpladder.errors import ConfigError, DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from nlpladder.text.sentence_stream import SentenceStream
+    from nlpladder.text.text_tokenizer import TextTokenizer
+
+TOKENIZERS = ("whitespace", "regex", "treebank", "tweet", "char")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """Which text, and what its tokens are."""
+
+    dataset: str = option(help="text: Hub id, file or folder (a labelled one gives its texts; also .gz), world:<name>")
+    dataset_config: str | None = option(None, help="configuration of a Hub data set, for example wikitext-2-raw-v1")
+    revision: str | None = option(None, help="commit, tag or branch of a Hub data set")
+    text_column: str | None = option(None, help="column with the text; found by name if not given")
+    tokenizer: str = option(
+        "regex",
+        help="whitespace (for text that is tokenised already), regex, treebank, tweet, char, or a folder or Hub id "
+        "of a sub-word tokenizer",
+    )
+    lowercase: bool = option(False, help="lower-case the text before it is tokenised")
+    split_sentences: bool = option(
+        False, help="cut lines into sentences by punctuation; otherwise a line is a sentence"
+    )
+    max_samples: int | None = option(None, help="use only the first so many training lines or rows")
+    encoding: str = option("utf-8", help="encoding of local text files")
+
+    def text_tokenizer(self) -> TextTokenizer:
+        """Return what `tokenizer` and `lowercase` name.
+
+        Raises:
+            ConfigError: for a name that is neither a method nor a tokenizer.
+        """
+        from nlpladder.text.text_tokenizer import TextTokenizer
+
+        if self.tokenizer in TOKENIZERS:
+            return TextTokenizer(self.tokenizer, lowercase=self.lowercase)  # type: ignore[arg-type]
+        try:
+            return TextTokenizer.from_pretrained(self.tokenizer, lowercase=self.lowercase)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"--tokenizer {self.tokenizer!r} is none of {', '.join(TOKENIZERS)}, and no tokenizer can be loaded "
+                f"from there ({str(error).splitlines()[0]}).{did_you_mean(self.tokenizer, TOKENIZERS)}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus with splits, for language models.
+
+    Attributes:
+        name: The source.
+        train: The training sentences.
+        validation: Lines for choices such as interpolation weights.
+        test: Lines that are scored.
+        fingerprint: Of all that is read.
+        notes: How the splits came about, in sentences.
+    """
+
+    name: str
+    train: SentenceStream
+    validation: list[str]
+    test: list[str]
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def open_stream(options: CorpusOptions) -> SentenceStream:
+    """Open the text of a data set as one stream: all its splits that carry no test label, else its only one.
+
+    Raises:
+        DataError: The source is absent, broken, or holds no text.
+    """
+    from nlpladder.text.sentence_stream import SentenceStream
+
+    tokenizer = options.text_tokenizer()
+    splits = text_splits(options)
+    wanted: list[str] = [name for name in ("train", "unlabeled") if name in splits] or list(splits)
+    parts = [splits[name] for name in wanted]
+    files = [part for part in parts if isinstance(part, list) and options.max_samples is None]
+    if len(files) == len(parts) and not options.split_sentences:
+        paths = [path for part in files for path in part]
+        return SentenceStream.from_files(paths, tokenizer=tokenizer, encoding=options.encoding)
+    return SentenceStream.from_texts(_Lines(parts, options, options.max_samples), tokenizer=tokenizer)
+
+
+def load_corpus(
+    options: CorpusOptions,
+    *,
+    validation_fraction: float = 0.05,
+    test_fraction: float = 0.05,
+    max_eval: int | None = None,
+) -> Corpus:
+    """Load a corpus with train, validation and test.
+
+    Missing splits are cut from the end of the training text, in whole lines and unshuffled, so that no document stands
+    on both sides but at the two borders.
+
+    Args:
+        options: Which text.
+        validation_fraction: Share of the lines for validation where the source has none.
+        test_fraction: Share of the lines for test where the source has none.
+        max_eval: At most so many lines of validation and of test each.
+
+    Raises:
+        DataError: The source cannot be read, or is too small to be cut.
+        ConfigError: The shares leave nothing to train on.
+    """
+    from nlpladder.text.sentence_stream import SentenceStream
+
+    if not (0 < validation_fraction < 1 and 0 < test_fraction < 1 and validation_fraction + test_fraction < 1):
+        raise ConfigError(
+            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be above 0 and leave "
+            "something to train on."
+        )
+    tokenizer = options.text_tokenizer()
+    splits = text_splits(options)
+    train = splits.get("train", splits.get("unlabeled"))
+    if train is None:
+        raise DataError(f"{options.dataset} has no training text, only {', '.join(splits)}.")
+    held = {name: _kept(_Lines([splits[name]], options, None), max_eval) for name in _EVALUATION if name in splits}
+    lines: Iterable[str] = _Lines([train], options, options.max_samples)
+    notes = [f"{name}: {len(found):,} lines" for name, found in held.items()]
+    missing = [name for name in _EVALUATION if name not in held]
+    if missing:
+        total = sum(1 for _ in lines)
+        shares = {"validation": validation_fraction, "test": test_fraction}
+        sizes = {name: int(total * shares[name]) for name in missing}
+        if min(sizes.values()) < 1:
+            raise DataError(
+                f"{options.dataset} has {total} lines of text: too few to cut {' and '.join(missing)} from. Give files "
+                "named train, validation and test."
+            )
+        first = total - sum(sizes.values())
+        rest = list(_Slice(lines, first, total))
+        for name in missing:
+            held[name], rest = rest[: sizes[name]][:max_eval], rest[sizes[name] :]
+        lines = _Slice(lines, 0, first)
+        notes.append(
+            f"{' and '.join(missing)} are the last {total - first:,} of {total:,} lines (the source has no such split)"
+        )
+    whole = isinstance(train, list) and not missing and options.max_samples is None and not options.split_sentences
+    stream = (
+        SentenceStream.from_files(train, tokenizer=tokenizer, encoding=options.encoding)
+        if whole
+        else SentenceStream.from_texts(lines, tokenizer=tokenizer)
+    )
+    digest = hashlib.blake2b(stream.fingerprint().encode(), digest_size=16)
+    for name in _EVALUATION:
+        digest.update("\n".join(held[name]).encode("utf-8", "surrogatepass"))
+    return Corpus(options.dataset, stream, held["validation"], held["test"], digest.hexdigest(), tuple(notes))
+
+
+_EVALUATION = ("validation", "test")
+
+
+def text_splits(options: CorpusOptions) -> dict[str, list[Path] | Sequence[str]]:
+    """Return each split of the source: plain text as files, anything else as a column of texts."""
+    from nlpladder.data.sources import kind_of
+    from nlpladder.data.unlabeled import load_text_splits, plain_files
+
+    if kind_of(options.dataset) == "path":
+        found = plain_files(Path(options.dataset).expanduser())
+        if found:
+            return dict(found)
+    loaded = load_text_splits(
+        options.dataset,
+        config=options.dataset_config,
+        text_column=options.text_column,
+        encoding=options.encoding,
+        revision=options.revision,
+    )
+    return {name: rows["text"] for name, rows in loaded.items()}
+
+
+class _Lines:
+    """The lines of some parts, or their sentences; read anew at each pass."""
+
+    def __init__(self, parts: Sequence[list[Path] | Sequence[str]], options: CorpusOptions, limit: int | None) -> None:
+        self._parts, self._options, self._limit = parts, options, limit
+
+    def __iter__(self) -> Iterator[str]:
+        import itertools
+
+        from nlpladder.text.sentences import split_sentences
+
+        rows = itertools.islice((row for part in self._parts for row in self._rows(part)), self._limit)
+        if self._options.split_sentences:
+            return (sentence for row in rows for sentence in split_sentences(row))
+        return (line for row in rows for line in row.split("\n") if line.strip())
+
+    def _rows(self, part: list[Path] | Sequence[str]) -> Iterator[str]:
+        from nlpladder.data.text_files import read_lines
+
+        if isinstance(part, list) and part and isinstance(part[0], Path):
+            for path in part:
+                yield from (
+                    line for line in read_lines(Path(path), self._options.encoding, newline=None) if line.strip()
+                )
+        else:
+            yield from part  # type: ignore[misc]
+
+
+class _Slice:
+    """Some lines of a source that can be read again."""
+
+    def __init__(self, lines: Iterable[str], start: int, stop: int) -> None:
+        self._lines, self._start, self._stop = lines, start, stop
+
+    def __iter__(self) -> Iterator[str]:
+        import itertools
+
+        return itertools.islice(iter(self._lines), self._start, self._stop)
+
+
+def _kept(lines: Iterable[str], limit: int | None) -> list[str]:
+    import itertools
+
+    return list(itertools.islice(iter(lines), limit))
