@@ -45,7 +45,9 @@ def main() -> None:
     rungs = choose_rungs(options.rungs)
 
     from nlpladder.climb import ClimbPlan, climb
-    from nlpladder.train_rung import RungSettings, quiet_libraries, training_options
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.tasks.classification import ClassificationTask
+    from nlpladder.train_rung import quiet_libraries, training_options
     from nlpladder.training.options import DEFAULT_PRETRAINING, PretrainingOptions, TrainingOptions
     from nlpladder.views.ladder_table import print_ladder
 
@@ -78,7 +80,7 @@ def main() -> None:
 
     if PartialState().is_main_process:
         print(data.describe(), flush=True)
-    result = climb(plan, data, options.output_dir, say)
+    result = climb(plan, ClassificationTask(data), options.output_dir, say)
     if PartialState().is_main_process:
         print_ladder(result)
         best = max((row for row in result["rows"] if row["runs"]), key=lambda row: _score(row, result), default=None)

@@ -49,7 +49,8 @@ def main() -> None:
     from accelerate import PartialState
 
     from nlpladder.errors import ConfigError
-    from nlpladder.train_rung import RungSettings, quiet_libraries, train_rung
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.train_rung import quiet_libraries, train_rung
     from nlpladder.views.run_summary import run_summary
 
     if not options.model:

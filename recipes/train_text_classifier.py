@@ -42,7 +42,8 @@ def main() -> None:
 
     from accelerate import PartialState
 
-    from nlpladder.train_rung import RungSettings, quiet_libraries, train_rung, training_options
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.train_rung import quiet_libraries, train_rung, training_options
     from nlpladder.views.run_summary import run_summary
 
     quiet_libraries()

@@ -11,7 +11,8 @@ from helpers import text_dataset
 from nlpladder.climb import ClimbPlan, climb
 from nlpladder.errors import RunError
 from nlpladder.ladder import choose_rungs
-from nlpladder.train_rung import RungSettings
+from nlpladder.tasks.base import RungSettings
+from nlpladder.tasks.classification import ClassificationTask
 from nlpladder.training.options import PretrainingOptions, TrainingOptions
 from nlpladder.views.ladder_table import foot_notes, ladder_html, ladder_markdown, print_ladder, table_rows
 
@@ -23,7 +24,7 @@ TINY = RungSettings(
 
 def run(plan, data, folder):
     lines = []
-    return climb(plan, data, folder, lines.append), lines
+    return climb(plan, ClassificationTask(data), folder, lines.append), lines
 
 
 def test_the_table_holds_scores_intervals_costs_and_tests_against_the_rung_below(tmp_path):

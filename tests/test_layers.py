@@ -17,7 +17,7 @@ FLOORS = {
     **dict.fromkeys(("models", "evaluation", "views"), 2),
     **dict.fromkeys(("training", "bias"), 3),
     "hub": 4,
-    **dict.fromkeys(("ladder", "train_rung", "pretrain_encoder", "climb", "__init__"), 5),
+    **dict.fromkeys(("ladder", "tasks", "train_rung", "pretrain_encoder", "climb", "__init__"), 5),
 }
 
 

@@ -11,7 +11,8 @@ import nlpladder
 from helpers import text_dataset, tiny_bert_folder
 from nlpladder.errors import CheckFailedError, ConfigError, ModelError, RunError
 from nlpladder.ladder import LADDER, choose_rungs, find_rung
-from nlpladder.train_rung import RungSettings, check_reload, train_rung
+from nlpladder.tasks.base import RungSettings
+from nlpladder.train_rung import check_reload, train_rung
 
 SMALL = {
     "mean_vectors": {"model": {"vector_size": 8, "epochs": 2}},

@@ -16,22 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from nlpladder.data.loading import TextDataset
 from nlpladder.errors import LadderError
 from nlpladder.ladder import Rung
 from nlpladder.pretrain_encoder import pretrain_encoder
-from nlpladder.train_rung import RungRun, RungSettings, run_identity, train_rung
+from nlpladder.tasks.base import ClimbTask, RungRun, RungSettings
 from nlpladder.training.options import PretrainingOptions, TrainingOptions
 from nlpladder.training.run_folder import check_identity, describe_hardware, peak_memory_mib, write_json, write_text
 
 logger = logging.getLogger(__name__)
-
-#: The metric that the table leads with, and those beside it, by task.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "single_label": ("accuracy", "f1_macro", "expected_calibration_error"),
-    "multi_label": ("f1_micro", "f1_macro", "subset_accuracy"),
-    "regression": ("root_mean_squared_error", "r_squared", "spearman"),
-}
 
 
 @dataclass
@@ -89,7 +81,6 @@ class ClimbPlan:
         pretraining: Its size and vocabulary.
         pretraining_training: Its optimiser settings.
         budget_seconds: No rung starts after this time, and one at work stops training; None for no limit.
-        preprocessor: Steps applied to every text for the counting rungs.
         overwrite: Replace earlier runs.
     """
 
@@ -104,12 +95,12 @@ class ClimbPlan:
     overwrite: bool = False
 
 
-def climb(plan: ClimbPlan, data: TextDataset, output_dir: str | Path, say: Callable[[str], None]) -> dict[str, Any]:
+def climb(plan: ClimbPlan, task: ClimbTask, output_dir: str | Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Run the plan and write ``ladder.json``, ``ladder.md``, ``ladder.html`` and ``figures/`` into `output_dir`.
 
     Args:
         plan: What to run.
-        data: With splits train, validation and test.
+        task: What the rungs are for, with its data.
         output_dir: Gets one folder a rung and seed beside the tables.
         say: Called with each line of progress, on the main process only.
 
@@ -123,7 +114,7 @@ def climb(plan: ClimbPlan, data: TextDataset, output_dir: str | Path, say: Calla
     speak = say if state.is_main_process else _silent
     started = time.perf_counter()
     if not plan.overwrite:
-        _refuse_other_arguments(plan, data, output_dir)
+        _refuse_other_arguments(plan, task, output_dir)
     clock = _Clock(plan)
     rows = [ClimbRow(rung) for rung in plan.rungs]
     encoder, pretraining_record = plan.encoder, None
@@ -131,7 +122,7 @@ def climb(plan: ClimbPlan, data: TextDataset, output_dir: str | Path, say: Calla
         rung = row.rung
         try:
             if rung.kind == "pretrained" and encoder is None:
-                encoder, pretraining_record = _pretrain(plan, data, output_dir / "encoder", clock.left(), speak)
+                encoder, pretraining_record = _pretrain(plan, task, output_dir / "encoder", clock.left(), speak)
                 clock.done("encoder", pretraining_record["training_seconds"])
             for seed in _seeds(plan, rung):
                 if clock.left() is not None and clock.left() <= 0:  # type: ignore[operator]
@@ -141,9 +132,8 @@ def climb(plan: ClimbPlan, data: TextDataset, output_dir: str | Path, say: Calla
                     settings = dataclasses.replace(settings, encoder=encoder)
                 speak(f"[{number:2}/{len(rows)}] {rung.title}, seed {seed} {clock.estimate()}")
                 before = time.perf_counter()
-                run = train_rung(
+                run = task.train(
                     rung,
-                    data,
                     settings,
                     output_dir=output_dir / rung.name / f"seed-{seed}",
                     seed=seed,
@@ -152,7 +142,7 @@ def climb(plan: ClimbPlan, data: TextDataset, output_dir: str | Path, say: Calla
                 )
                 row.runs.append(run)
                 clock.done(rung.name, time.perf_counter() - before)
-                speak(f"        {_one_line(run, data)}")
+                speak(f"        {_one_line(run, task)}")
         except LadderError as error:
             row.error = str(error)
         except (RuntimeError, ValueError, MemoryError, OSError, KeyError, TypeError) as error:
@@ -164,19 +154,19 @@ def climb(plan: ClimbPlan, data: TextDataset, output_dir: str | Path, say: Calla
             speak(f"        {row.error}")
             clock.done(rung.name, None)
         if state.is_main_process:
-            result = _write(rows, plan, data, output_dir, pretraining_record, time.perf_counter() - started, number)
+            result = _write(rows, task, output_dir, pretraining_record, time.perf_counter() - started, number)
     state.wait_for_everyone()
     return result if state.is_main_process else {}
 
 
-def _refuse_other_arguments(plan: ClimbPlan, data: TextDataset, output_dir: Path) -> None:
+def _refuse_other_arguments(plan: ClimbPlan, task: ClimbTask, output_dir: Path) -> None:
     """Look at every run folder before the first line is written: a refused climb leaves the old table as it is."""
     for rung in plan.rungs:
         settings = plan.settings.get(rung.name, RungSettings())
         if rung.kind == "pretrained" and settings.encoder is None:
             settings = dataclasses.replace(settings, encoder=plan.encoder or str(output_dir / "encoder"))
         for seed in _seeds(plan, rung):
-            check_identity(output_dir / rung.name / f"seed-{seed}", run_identity(rung, data, settings, seed))
+            check_identity(output_dir / rung.name / f"seed-{seed}", task.identity(rung, settings, seed))
 
 
 def _silent(line: str) -> None:
@@ -188,19 +178,17 @@ def _seeds(plan: ClimbPlan, rung: Rung) -> range:
 
 
 def _pretrain(
-    plan: ClimbPlan, data: TextDataset, folder: Path, time_limit: float | None, say: Callable[[str], None]
+    plan: ClimbPlan, task: ClimbTask, folder: Path, time_limit: float | None, say: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
     """Pretrain the encoder that bert and bert_lora share, on all text that has no test label on it."""
-    if data.streaming:
-        raise LadderError("a stream cannot be pretrained on here; name a pretrained encoder with --encoder")
-    splits = [data.splits[name] for name in ("unlabeled", "train") if name in data.splits]
-    count = sum(len(split) for split in splits)
-    say(f"        pretraining a {plan.pretraining.size} BERT on {count:,} unlabelled texts, once for both BERT rungs")
+    texts, data = task.unlabeled_texts(), task.describe()
+    size = plan.pretraining.size
+    say(f"        pretraining a {size} BERT on {len(texts):,} unlabelled texts, once for both BERT rungs")
     record = pretrain_encoder(
-        lambda: [text for split in splits for text in split["text"]],
+        lambda: texts,
         plan.pretraining,
         plan.pretraining_training,
-        data={"name": data.name, "fingerprint": data.fingerprint},
+        data={"name": data["dataset"], "fingerprint": data["fingerprint"]},
         output_dir=folder,
         seed=plan.first_seed,
         time_limit=time_limit,
@@ -212,50 +200,29 @@ def _pretrain(
 
 def _write(
     rows: Sequence[ClimbRow],
-    plan: ClimbPlan,
-    data: TextDataset,
+    task: ClimbTask,
     output_dir: Path,
     pretraining: Mapping[str, Any] | None,
     seconds: float,
     done: int,
 ) -> dict[str, Any]:
     """Score, compare and write what has been run so far."""
-    from nlpladder.evaluation.comparison import compare_systems
-    from nlpladder.evaluation.seeds import score_seeds
     from nlpladder.views.ladder_table import ladder_figures, ladder_html, ladder_markdown
 
     finished = [row for row in rows if row.runs]
-    probabilities: dict[str, Any] = {}
-    labels: Any = None
     for row in finished:
-        predictions = [run.folder.read_predictions() for run in row.runs]
-        labels = predictions[0][1]
-        probabilities[row.rung.name] = np.stack([prediction for prediction, _ in predictions])  # (seeds, texts, labels)
-        if data.task == "regression":
-            probabilities[row.rung.name] = probabilities[row.rung.name][..., 0]
         if not row.scores:
-            scores = score_seeds(
-                labels, probabilities[row.rung.name], task=data.task, label_names=data.label_names or None
-            )
-            row.scores = {name: score.to_dict() for name, score in scores.items()}
+            row.scores = {name: score.to_dict() for name, score in task.score(row.runs).items()}
     pairs: list[dict[str, Any]] = []
     if len(finished) > 1:
-        for row, comparison in zip(
-            finished[1:], compare_systems(labels, probabilities, pairs="adjacent", task=data.task), strict=True
-        ):
+        runs = {row.rung.name: row.runs for row in finished}
+        for row, comparison in zip(finished[1:], task.compare(runs, "adjacent"), strict=True):
             row.comparison = comparison.to_dict()
         if done == len(rows):
-            pairs = [pair.to_dict() for pair in compare_systems(labels, probabilities, pairs="all", task=data.task)]
+            pairs = [pair.to_dict() for pair in task.compare(runs, "all")]
     content = {
-        "dataset": data.name,
-        "fingerprint": data.fingerprint,
-        "task": data.task,
-        "labels": list(data.label_names),
-        "test_size": len(data.splits["test"]),
-        "train_size": len(data.splits["train"]) if hasattr(data.splits["train"], "__len__") else None,
-        "notes": list(data.notes),
-        "ceilings": dict(data.ceilings),
-        "columns": list(COLUMNS[data.task]),
+        **task.describe(),
+        "columns": list(task.columns),
         "pretraining": None
         if pretraining is None
         else {"seconds": pretraining["training_seconds"], "texts": pretraining["texts"]},
@@ -275,10 +242,10 @@ def _write(
     return content
 
 
-def _one_line(run: RungRun, data: TextDataset) -> str:
+def _one_line(run: RungRun, task: ClimbTask) -> str:
     from nlpladder.evaluation.intervals import Score
 
-    score = Score.from_dict(run.metrics["scores"][COLUMNS[data.task][0]])
+    score = Score.from_dict(run.metrics["scores"][task.columns[0]])
     again = "" if run.record.get("status") == "finished" else " (unfinished)"
     name = score.name.replace("_", " ")
     return f"{name} {score.format()} after {run.record['training_seconds']:.1f} s of training{again}"

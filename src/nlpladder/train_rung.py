@@ -11,8 +11,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from nlpladder.data.loading import TextDataset
 from nlpladder.errors import CheckFailedError, ConfigError, ModelError, did_you_mean
 from nlpladder.ladder import Rung
 from nlpladder.protocols import TextClassifier
+from nlpladder.tasks.base import RungRun, RungSettings
 from nlpladder.training.neural import TrainingResult, remove_checkpoints, train_classifier
 from nlpladder.training.options import TrainingOptions
 from nlpladder.training.run_folder import RunFolder, peak_memory_mib
@@ -31,40 +31,6 @@ logger = logging.getLogger(__name__)
 
 #: Rows on which a model read back from disk must answer as the trained one did.
 RELOAD_ROWS = 8
-
-
-@dataclass(frozen=True)
-class RungSettings:
-    """What differs from the rung's defaults in `nlpladder.ladder`.
-
-    Attributes:
-        model: Settings of the model.
-        training: Settings of `TrainingOptions`.
-        tokenizer: Settings of `train_subword_tokenizer`, for rungs trained from random weights.
-        encoder: Hub id or folder of the pretrained encoder, for rungs of kind ``pretrained``.
-        preprocessor: Config of a `Preprocessor` applied to every text first, for the counting rungs.
-    """
-
-    model: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-    tokenizer: Mapping[str, Any] = field(default_factory=dict)
-    encoder: str | None = None
-    preprocessor: Sequence[Any] | None = None
-
-
-@dataclass(frozen=True)
-class RungRun:
-    """A finished run.
-
-    Attributes:
-        folder: The run folder.
-        record: ``run.json``.
-        metrics: ``metrics.json``.
-    """
-
-    folder: RunFolder
-    record: Mapping[str, Any]
-    metrics: Mapping[str, Any]
 
 
 def train_rung(

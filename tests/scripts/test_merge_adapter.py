@@ -5,7 +5,8 @@ import numpy as np
 import nlpladder
 from helpers import run_python, text_dataset, tiny_bert_folder
 from nlpladder.ladder import find_rung
-from nlpladder.train_rung import RungSettings, train_rung
+from nlpladder.tasks.base import RungSettings
+from nlpladder.train_rung import train_rung
 
 TEXTS = ["the film was good", "bad", "so dull"]
 
