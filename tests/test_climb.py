@@ -166,6 +166,7 @@ def example(**changes):
     }  # fmt: skip
     content = {
         "dataset": "<script>alert(1)</script>", "columns": ["accuracy", "f1_macro"], "rows": [row], "test_size": 1000,
+        "test_unit": "test texts", "speed_unit": "texts",
         "hardware": "two cores", "seconds": 60.0, "peak_memory_mib": 500.0, "ceilings": {"bayes_accuracy": 0.965},
         "pretraining": {"seconds": 80.0, "texts": 1000},
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,63 @@ if TYPE_CHECKING:
     from nlpladder.evaluation.intervals import Score
 
 CARD_FILE = "README.md"
+
+
+@dataclass(frozen=True)
+class CardText:
+    """What the cards of a task say that no run decides.
+
+    Attributes:
+        task: The Hub's name of the task, also the pipeline tag.
+        interface: What goes in and what comes out; may name ``{labels}`` and ``{task}``.
+        usage: Python lines after ``model = nlpladder.load(…)``; may name ``{labels}``.
+        results: What the intervals are over.
+        speed_unit: Of the inference speed.
+        limits: Intended use and limits.
+    """
+
+    task: str
+    interface: str
+    usage: str
+    results: str
+    speed_unit: str
+    limits: str
+
+
+CARD_TEXTS: Mapping[str, CardText] = {
+    "classification": CardText(
+        task="text-classification",
+        interface="Input: a text. Output: {labels} ({task}).",
+        usage='model.predict_proba(["a text"])  # one row a text, one column a label: {labels}',
+        results="95 % bootstrap intervals over test examples; shares are in percent.",
+        speed_unit="texts",
+        limits="For texts like those it was trained on. The scores say nothing about other domains, languages or "
+        "lengths, and no bias measurement was made in this run. `error_analysis.md` shows where it fails.",
+    ),
+    "language_modeling": CardText(
+        task="text-generation",
+        interface="Input: a text. Output: its probability, token by token, or a continuation.",
+        usage='model.score(["a text"])  # natural log-probabilities, token by token\n'
+        'model.generate(["the film"])  # a continuation; see nlpladder.generation.GenerationOptions',
+        results="95 % bootstrap intervals over test lines. Bits per byte and perplexity per word compare models of any "
+        "vocabulary, perplexity only those of the same tokens; unknown words count as one unknown token.",
+        speed_unit="tokens",
+        limits="Generated text is fluent over a few words and means nothing. What the training text says of people, "
+        "the model says too; no bias measurement was made in this run.",
+    ),
+    "embeddings": CardText(
+        task="feature-extraction",
+        interface="Input: a word. Output: its vector. The folder is in model2vec's layout: `model2vec` and "
+        "`sentence-transformers` load it too.",
+        usage='model.most_similar("film")  # and the other methods of gensim\n'
+        'model.embed(["film", "actor"])  # shape (2, vector_size)',
+        results="95 % bootstrap intervals over word pairs or questions; `coverage` is the share whose words all have "
+        "vectors.",
+        speed_unit="words",
+        limits="Vectors carry the associations of their training text, those about groups of people included; no bias "
+        "measurement was made in this run.",
+    ),
+}
 
 
 def write_card(folder: Path, *, rung: Any, record: Mapping[str, Any], scores: Mapping[str, Score]) -> None:
@@ -31,11 +89,11 @@ def render_card(*, rung: Any, record: Mapping[str, Any], scores: Mapping[str, Sc
     """Return the card as Markdown with its YAML header."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    identity = record["identity"]
+    identity, text = record["identity"], CARD_TEXTS[rung.task]
     data = identity["data"]
     results = [
         EvalResult(
-            task_type="text-classification",
+            task_type=text.task,
             dataset_type=_slug(data["name"]),
             dataset_name=data["name"],
             dataset_split="test",
@@ -49,8 +107,8 @@ def render_card(*, rung: Any, record: Mapping[str, Any], scores: Mapping[str, Sc
     header = ModelCardData(
         model_name=f"{rung.name} on {data['name']}",
         library_name={"classic": "nlpladder", "neural": "nlpladder", "pretrained": "transformers"}[rung.kind],
-        pipeline_tag="text-classification",
-        tags=["nlpladder", "text-classification", rung.name],
+        pipeline_tag=text.task,
+        tags=["nlpladder", text.task, rung.name],
         eval_results=results,
     )
     return f"---\n{header.to_yaml()}\n---\n\n{_body(rung, record, scores)}"
@@ -59,13 +117,18 @@ def render_card(*, rung: Any, record: Mapping[str, Any], scores: Mapping[str, Sc
 def _body(rung: Any, record: Mapping[str, Any], scores: Mapping[str, Score]) -> str:
     identity, data = record["identity"], record["identity"]["data"]
     sizes = ", ".join(f"{count:,} {name}" for name, count in record["data"]["rows"].items())
-    labels = ", ".join(f"`{name}`" for name in data["labels"]) or "a number"
+    text = CARD_TEXTS[rung.task]
+    labels = ", ".join(f"`{name}`" for name in data.get("labels", ())) or "a number"
+    interface = text.interface.format(labels=labels, task=str(data.get("task", "")).replace("_", "-"))
+    usage = text.usage.replace("{labels}", ", ".join(data.get("labels", ())[:5]) or "value")
     notes = "".join(f"- {note}\n" for note in [*record["data"]["notes"], *record["notes"]])
     table = "".join(
         f"| {score.name} | {score.format()} | {score.n} |\n" for score in scores.values() if score.value is not None
     )
     settings = {
-        key: identity[key] for key in ("model", "training", "tokenizer", "encoder", "preprocessor") if identity[key]
+        key: identity[key]
+        for key in ("corpus", "model", "training", "tokenizer", "encoder", "preprocessor")
+        if identity.get(key)
     }
     environment = record["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
@@ -73,20 +136,20 @@ def _body(rung: Any, record: Mapping[str, Any], scores: Mapping[str, Score]) -> 
 
 {rung.idea[0].upper()}{rung.idea[1:]}. ({rung.paper}{f", {rung.year}" if rung.year else ""})
 
-Input: a text. Output: {labels} ({data["task"].replace("_", "-")}).
+{interface}
 
 ## How to load
 
 ```python
 import nlpladder
 
-classifier = nlpladder.load("PATH_OR_REPO_ID")
-classifier.predict_proba(["a text"])  # one row a text, one column a label: {", ".join(data["labels"][:5]) or "value"}
+model = nlpladder.load("PATH_OR_REPO_ID")
+{usage}
 ```
 
-## Results on the test split
+## Results{"" if rung.task == "embeddings" else " on the test split"}
 
-95 % bootstrap intervals over test examples; shares are in percent.
+{text.results}
 
 | metric | value [interval] | n |
 |---|---|---|
@@ -107,12 +170,12 @@ Seed {identity["seed"]}; {record["parameters"]:,} parameters, {record["trainable
 ## Cost
 
 {record["training_seconds"]:.1f} s of training on {environment["hardware"]};
-{record["inference_examples_per_second"]:,.0f} texts/s at inference on the same machine. Versions: {versions}.
+{record["inference_examples_per_second"]:,.0f} {text.speed_unit}/s at inference on the same machine.
+Versions: {versions}.
 
 ## Intended use and limits
 
-For texts like those it was trained on. The scores say nothing about other domains, languages or lengths, and no bias
-measurement was made in this run. `error_analysis.md` shows where it fails.
+{text.limits}
 """
 
 

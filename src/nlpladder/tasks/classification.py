@@ -82,6 +82,7 @@ class ClassificationTask:
             "labels": list(data.label_names),
             "test_size": len(data.splits["test"]),
             "test_unit": "test texts",
+            "speed_unit": "texts",
             "train_size": len(data.splits["train"]) if hasattr(data.splits["train"], "__len__") else None,
             "notes": list(data.notes),
             "ceilings": dict(data.ceilings),

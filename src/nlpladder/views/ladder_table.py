@@ -17,7 +17,13 @@ _TITLES = {
     "root_mean_squared_error": "RMSE",
     "r_squared": "R²",
     "spearman": "Spearman",
+    "bits_per_byte": "bits/byte",
+    "perplexity_per_word": "perplexity/word",
+    "perplexity": "perplexity",
+    "perplexity_of_known": "of known",
+    "unknown_rate": "unknown %",
 }
+
 
 _STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; line-height: 1.45; }
@@ -38,9 +44,9 @@ def table_header(content: Mapping[str, Any]) -> list[str]:
         "rung",
         "parameters",
         "training s",
-        "texts/s",
-        f"{_TITLES[first]} [95 %]",
-        *(_TITLES[name] for name in others),
+        f"{content['speed_unit']}/s",
+        f"{_title(first)} [95 %]",
+        *map(_title, others),
         "p vs. below",
     ]
 
@@ -74,19 +80,19 @@ def table_rows(content: Mapping[str, Any]) -> list[list[str]]:
 def foot_notes(content: Mapping[str, Any]) -> list[str]:
     """Return the sentences below the table."""
     seeds = max((row["seeds"] for row in content["rows"]), default=1)
-    metric = _TITLES[content["columns"][0]]
+    metric = _title(content["columns"][0])
     notes = [
-        f"{content['test_size']:,} test texts of {content['dataset']}, on {content['hardware']}; "
+        f"{content['test_size']:,} {content['test_unit']} of {content['dataset']}, on {content['hardware']}; "
         f"the climb took {content['seconds'] / 60:.1f} min and {content['peak_memory_mib']:,.0f} MiB at its peak.",
-        "Interval: 95 % bootstrap over test texts"
+        f"Interval: 95 % bootstrap over {content['test_unit']}"
         + (f" and {seeds} seeds; ± is the deviation over seeds." if seeds > 1 else "."),
         *(
             ["ECE: expected calibration error, the mean gap between confidence and accuracy, in percent."]
             if "expected_calibration_error" in content["columns"]
             else []
         ),
-        f"p: two-sided test of the difference in {metric} to the rung below on the same texts, Holm-corrected over the "
-        "column; ▲ better, ▼ worse at p < .05, = not shown to differ.",
+        f"p: two-sided test of the difference in {metric} to the rung below on the same {content['test_unit']}, "
+        "Holm-corrected over the column; ▲ better, ▼ worse at p < .05, = not shown to differ.",
     ]
     if content["ceilings"]:
         parts = ", ".join(
@@ -203,11 +209,15 @@ def ladder_figures(content: Mapping[str, Any], folder: Path) -> list[Path]:
             scaled("high"),
             [float(row[fact] or 0.0) for row in rows],
             cost_label=label,
-            score_label=f"{_TITLES[metric]}{' in %' if share else ''}, 95 % interval",
+            score_label=f"{_title(metric)}{' in %' if share else ''}, 95 % interval",
             ceiling=None if ceiling is None else factor * ceiling,
         )
         paths.append(save_figure(figure, folder / f"{metric}_against_{fact}.png"))
     return paths
+
+
+def _title(metric: str) -> str:
+    return _TITLES.get(metric, metric.replace("_", " "))
 
 
 def _scaled(value: float, unit: str) -> str:

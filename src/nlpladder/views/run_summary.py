@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def run_summary(record: Mapping[str, Any], metrics: Mapping[str, Any], folder: str) -> str:
+def run_summary(
+    record: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    folder: str,
+    *,
+    use: str = "model.predict_proba(['a text'])",
+    speed_unit: str = "texts",
+) -> str:
     """Return the closing lines of a training recipe.
 
     Args:
         record: Content of ``run.json``.
-        metrics: Content of ``metrics.json``.
+        metrics: Content of ``metrics.json``; may say what was tested (``tested``).
         folder: Where the run is.
+        use: A Python expression on ``model`` that shows what the model is for.
+        speed_unit: Of the inference speed.
     """
     from nlpladder.evaluation.intervals import Score
 
@@ -21,11 +30,12 @@ def run_summary(record: Mapping[str, Any], metrics: Mapping[str, Any], folder: s
     lines = [
         "",
         f"{record['title']}: {record['parameters']:,} parameters ({record['trainable_parameters']:,} trained), "
-        f"{record['training_seconds']:.1f} s of training, {record['inference_examples_per_second']:,.0f} texts/s",
-        f"test split, {metrics['n']:,} texts, 95 % intervals:",
+        f"{record['training_seconds']:.1f} s of training, "
+        f"{record['inference_examples_per_second']:,.0f} {speed_unit}/s",
+        f"{metrics.get('tested', 'test split, ' + format(metrics['n'], ',') + ' texts')}, 95 % intervals:",
         *(f"  {score.name:<{width}}  {score.format()}" for score in scores),
         *(f"note: {note}" for note in record["notes"]),
-        f"run folder: {folder} (model, metrics.json, run.json, predictions.parquet, figures/, README.md)",
-        f"use it:     python -c \"import nlpladder; print(nlpladder.load('{folder}').predict_proba(['a text']))\"",
+        f"run folder: {folder} (model, metrics.json, run.json, README.md and what else was written)",
+        f"use it:     python -c \"import nlpladder; model = nlpladder.load('{folder}'); print({use})\"",
     ]
     return "\n".join(lines)
