@@ -17,7 +17,19 @@ FLOORS = {
     **dict.fromkeys(("models", "evaluation", "views"), 2),
     **dict.fromkeys(("training", "bias"), 3),
     "hub": 4,
-    **dict.fromkeys(("ladder", "tasks", "train_rung", "pretrain_encoder", "climb", "__init__"), 5),
+    **dict.fromkeys(
+        (
+            "ladder",
+            "tasks",
+            "train_rung",
+            "train_language_model",
+            "train_embeddings",
+            "pretrain_encoder",
+            "climb",
+            "__init__",
+        ),
+        5,
+    ),
 }
 
 

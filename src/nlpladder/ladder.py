@@ -14,6 +14,8 @@ from nlpladder.errors import ConfigError, did_you_mean
 
 #: How a rung is trained: counted and solved, trained from random weights, or fine-tuned from a pretrained encoder.
 Kind = Literal["classic", "neural", "pretrained"]
+#: What a climb can be about.
+TaskName = Literal["classification", "embeddings", "language_modeling"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Rung:
     name: str
     title: str
     idea: str
-    task: str
+    task: TaskName
     kind: Kind
     model: str
     recipe: str
@@ -61,6 +63,8 @@ class Rung:
 
 
 _TRAIN_ANY = "recipes/train_text_classifier.py"
+_CLIMB = "recipes/climb_ladder.py"
+_NGRAM = "recipes/train_ngram_lm.py"
 # Punctuation marks are words too ("?" is evidence), and "don't" stays whole.
 _WORDS_AND_MARKS = r"(?u)\w+(?:['’]\w+)*|[^\w\s]"
 _TFIDF = {"ngram_range": (1, 1), "sublinear_tf": True, "token_pattern": _WORDS_AND_MARKS}
@@ -255,6 +259,133 @@ LADDER: tuple[Rung, ...] = (
         typical_seconds=20.0,
         streams=True,
     ),
+    Rung(
+        name="lsa",
+        title="latent semantic analysis (TF-IDF, truncated SVD)",
+        idea="words that occur in the same lines get similar vectors",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.counts.latent_semantic_analysis:train_lsa",
+        recipe=_CLIMB,
+        paper="Deerwester et al., Indexing by latent semantic analysis",
+        year=1990,
+        typical_seconds=5.0,
+    ),
+    Rung(
+        name="glove",
+        title="GloVe",
+        idea="factorises how often words stand near each other, near ones counting more",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.glove:train_glove",
+        recipe="recipes/train_glove.py",
+        paper="Pennington et al., GloVe: global vectors for word representation",
+        year=2014,
+        typical_seconds=30.0,
+    ),
+    Rung(
+        name="cbow",
+        title="Word2Vec, CBOW",
+        idea="learns to guess a word from its neighbours, one window after the other: no counts are kept",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.word2vec:train_word2vec",
+        model_settings={"architecture": "cbow"},
+        recipe="recipes/train_word2vec.py",
+        paper="Mikolov et al., Efficient estimation of word representations in vector space",
+        year=2013,
+        typical_seconds=10.0,
+    ),
+    Rung(
+        name="skipgram",
+        title="Word2Vec, skip-gram",
+        idea="guesses the neighbours from the word: rare words learn from each of their contexts",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.word2vec:train_word2vec",
+        model_settings={"architecture": "skipgram"},
+        recipe="recipes/train_word2vec.py",
+        paper="Mikolov et al., Distributed representations of words and phrases and their compositionality",
+        year=2013,
+        typical_seconds=30.0,
+    ),
+    Rung(
+        name="fasttext",
+        title="FastText, skip-gram with sub-words",
+        idea="a word is the sum of its pieces: inflections share what they learn, unseen words get vectors",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.word2vec:train_word2vec",
+        model_settings={"architecture": "skipgram", "subwords": True},
+        recipe="recipes/train_fasttext.py",
+        paper="Bojanowski et al., Enriching word vectors with subword information",
+        year=2017,
+        typical_seconds=60.0,
+    ),
+    Rung(
+        name="loaded_vectors",
+        title="vectors from a file",
+        idea="what was learnt elsewhere, from more text",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.word_vectors:WordVectors",
+        recipe=_CLIMB,
+        paper="given with --vectors",
+        year=0,
+        deterministic=True,
+    ),
+    Rung(
+        name="unigram",
+        title="unigram model",
+        idea="knows how often each word occurs, and nothing of its place",
+        task="language_modeling",
+        kind="classic",
+        model="nlpladder.models.ngram.model:NGramLanguageModel",
+        model_settings={"order": 1},
+        recipe=_NGRAM,
+        paper="Shannon, A mathematical theory of communication",
+        year=1948,
+        deterministic=True,
+    ),
+    Rung(
+        name="bigram",
+        title="bigram model, modified Kneser-Ney",
+        idea="sees the word before; an unseen pair falls back on how many contexts a word has",
+        task="language_modeling",
+        kind="classic",
+        model="nlpladder.models.ngram.model:NGramLanguageModel",
+        model_settings={"order": 2},
+        recipe=_NGRAM,
+        paper="Kneser & Ney, Improved backing-off for m-gram language modeling",
+        year=1995,
+        deterministic=True,
+    ),
+    Rung(
+        name="trigram",
+        title="trigram model, modified Kneser-Ney",
+        idea="sees two words; a discount for each low count",
+        task="language_modeling",
+        kind="classic",
+        model="nlpladder.models.ngram.model:NGramLanguageModel",
+        model_settings={"order": 3},
+        recipe=_NGRAM,
+        paper="Chen & Goodman, An empirical study of smoothing techniques for language modeling",
+        year=1999,
+        deterministic=True,
+    ),
+    Rung(
+        name="five_gram",
+        title="5-gram model, modified Kneser-Ney",
+        idea="sees four words where it has met them, fewer where it has not",
+        task="language_modeling",
+        kind="classic",
+        model="nlpladder.models.ngram.model:NGramLanguageModel",
+        model_settings={"order": 5},
+        recipe=_NGRAM,
+        paper="Heafield et al., Scalable modified Kneser-Ney language model estimation",
+        year=2013,
+        deterministic=True,
+    ),
 )
 
 
@@ -270,12 +401,20 @@ def find_rung(name: str) -> Rung:
     return by_name[name]
 
 
-def choose_rungs(names: Iterable[str], *, task: str = "classification") -> tuple[Rung, ...]:
-    """Return the rungs of `task` that are named (``all`` for every one), in the ladder's order."""
+def choose_rungs(names: Iterable[str], *, task: TaskName = "classification") -> tuple[Rung, ...]:
+    """Return the rungs of `task` that are named (``all`` for every one), in the ladder's order.
+
+    Raises:
+        ConfigError: for an unknown name, or a rung of another task.
+    """
     wanted = list(names)
     if wanted == ["all"]:
         return tuple(rung for rung in LADDER if rung.task == task)
-    chosen = {find_rung(name).name for name in wanted}
+    chosen = [find_rung(name) for name in wanted]
     if not chosen:
         raise ConfigError("No rung was named. Use --rungs all, or some of them, comma-separated.")
-    return tuple(rung for rung in LADDER if rung.name in chosen)
+    for rung in chosen:
+        if rung.task != task:
+            known = ", ".join(other.name for other in LADDER if other.task == task)
+            raise ConfigError(f"The rung {rung.name!r} is for {rung.task}, not for {task}. Rungs of {task}: {known}.")
+    return tuple(rung for rung in LADDER if rung in chosen)

@@ -140,6 +140,29 @@ class RunFolder:
         table = pq.read_table(self.path / PREDICTIONS_FILE)
         return np.array(table["probabilities"].to_pylist()), np.array(table["label"].to_pylist())
 
+    def write_columns(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Write columns of equal length to the parquet file `name`."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with replacing(self.path / name) as temporary:
+            pq.write_table(pa.table(dict(columns)), temporary)
+
+    def read_columns(self, name: str) -> dict[str, Any]:
+        """Return the columns of a parquet file as arrays.
+
+        Raises:
+            RunError: when it cannot be read.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(self.path / name)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise RunError(f"{self.path / name} cannot be read ({error}); run again with --overwrite.") from error
+        return {column: table[column].to_numpy() for column in table.column_names}
+
 
 def read_run(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return ``run.json`` of a folder, or None where there is none."""

@@ -1,0 +1,81 @@
+"""Climbing on a corpus: language models by bits per byte."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from nlpladder.data.corpora import Corpus
+from nlpladder.errors import LadderError
+from nlpladder.evaluation.comparison import Comparison
+from nlpladder.evaluation.language_modeling import compare_language_models, score_language_model
+from nlpladder.evaluation.seeds import SeedScore
+from nlpladder.ladder import Rung
+from nlpladder.tasks.base import RungRun, RungSettings
+from nlpladder.text.encoding import EncodedCorpus, encode_corpus
+from nlpladder.train_language_model import language_model_identity, read_losses, train_language_model
+
+
+class LanguageModelingTask:
+    """See `ClimbTask`.
+
+    Args:
+        corpus: Train, validation and test; tokenised once for all rungs.
+    """
+
+    columns: tuple[str, ...] = ("bits_per_byte", "perplexity_per_word", "perplexity", "unknown_rate")
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self._encoded: EncodedCorpus | None = None
+
+    def identity(self, rung: Rung, settings: RungSettings, seed: int) -> dict[str, Any]:
+        """See ClimbTask."""
+        return language_model_identity(rung, self.corpus, settings)
+
+    def train(
+        self,
+        rung: Rung,
+        settings: RungSettings,
+        *,
+        output_dir: str | os.PathLike[str],
+        seed: int,
+        time_limit: float | None,
+        overwrite: bool,
+    ) -> RungRun:
+        """See ClimbTask; counting has no use for a time limit."""
+        if self._encoded is None:
+            self._encoded = encode_corpus(self.corpus.train)
+        return train_language_model(
+            rung, self.corpus, settings, output_dir=output_dir, overwrite=overwrite, encoded=self._encoded
+        )
+
+    def score(self, runs: Sequence[RungRun]) -> dict[str, SeedScore]:
+        """See ClimbTask."""
+        return score_language_model([read_losses(run) for run in runs])
+
+    def compare(self, runs: Mapping[str, Sequence[RungRun]], pairs: Literal["adjacent", "all"]) -> list[Comparison]:
+        """See ClimbTask."""
+        return compare_language_models(
+            {name: [read_losses(run) for run in found] for name, found in runs.items()}, pairs=pairs
+        )
+
+    def unlabeled_texts(self) -> Sequence[str]:
+        """See ClimbTask."""
+        raise LadderError("no language-model rung starts from a pretrained encoder")
+
+    def describe(self) -> dict[str, Any]:
+        """See ClimbTask."""
+        return {
+            "dataset": self.corpus.name,
+            "fingerprint": self.corpus.fingerprint,
+            "task": "language_modeling",
+            "labels": [],
+            "test_size": len(self.corpus.test),
+            "test_unit": "test lines",
+            "speed_unit": "tokens",
+            "train_size": None if self._encoded is None else self._encoded.num_tokens,
+            "notes": list(self.corpus.notes),
+            "ceilings": {},
+        }
