@@ -2,25 +2,40 @@
 
     accelerate launch recipes/climb_ladder.py recipes/configs/climb_ladder/reviews.yaml
     accelerate launch recipes/climb_ladder.py --dataset my_reviews.csv --rungs tfidf_logistic,bilstm --seeds 3
+    accelerate launch recipes/climb_ladder.py --task embeddings --dataset my_corpus.txt --vectors glove.6B.100d.txt
+    accelerate launch recipes/climb_ladder.py --task language_modeling --dataset wikitext_folder --corpus.tokenizer char
 
-Every rung is trained on the same splits and scored by the same scorer. The table says how far each step got, whether
-the step is a real difference (paired test against the rung below, Holm-corrected), and what it cost. Finished rungs are
+Every rung is trained on the same data and scored by the same scorer. The table says how far each step got, whether the
+step is a real difference (paired test against the rung below, Holm-corrected), and what it cost. Finished rungs are
 kept: the same command started again goes on where it stopped. The test split is never trained or selected on.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from nlpladder.config import build, option, parse, run_recipe
 from nlpladder.data.options import DataOptions
-from nlpladder.ladder import choose_rungs, find_rung
+from nlpladder.errors import ConfigError
+from nlpladder.ladder import Rung, choose_rungs, find_rung
+
+#: Tasks beside classification, whose kind (single_label, …) is a matter of the labels.
+_UNLABELED = ("embeddings", "language_modeling")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClimbOptions(DataOptions):
     """Options of the climb."""
 
+    task: Literal["single_label", "multi_label", "regression", "embeddings", "language_modeling"] | None = option(
+        None,
+        help="embeddings and language_modeling need text only; for the others see the labels, found from their type if "
+        "not given",
+    )
     output_dir: str = option("outputs/climb", help="folder of the tables and of one run folder a rung and seed")
     rungs: tuple[str, ...] = option(("all",), help="all, or names from README's table, comma-separated")
     seeds: int = option(1, help="runs of every rung whose result depends on the seed")
@@ -36,18 +51,30 @@ class ClimbOptions(DataOptions):
     pretraining_training: dict = option(
         {}, help="its optimiser settings (see the training options in recipes/README.md)"
     )
+    corpus: dict = option(
+        {},
+        help="embeddings, language_modeling: tokenizer, lowercase, split_sentences (see train_ngram_lm.py --help)",
+    )
+    vectors: tuple[str, ...] = option(
+        (), help="embeddings: files, folders or Hub ids of vectors to compare with, comma-separated"
+    )
+    similarity: tuple[str, ...] = option(
+        (), help="embeddings: files of word pairs with judgements, besides WordSim-353 and SimLex-999"
+    )
+    analogies: str | None = option(None, help="embeddings: file of analogies; by default Google's, or none")
     rung_options: dict = option({}, help="by rung: model, training, tokenizer, preprocessor settings")
     overwrite: bool = option(False, help="replace earlier runs in output_dir")
 
 
 def main() -> None:
     options = parse(ClimbOptions, description=__doc__)
-    rungs = choose_rungs(options.rungs)
+    rungs = choose_rungs(options.rungs, task=options.task if options.task in _UNLABELED else "classification")
+
+    from accelerate import PartialState
 
     from nlpladder.climb import ClimbPlan, climb
     from nlpladder.tasks.base import RungSettings
-    from nlpladder.tasks.classification import ClassificationTask
-    from nlpladder.train_rung import quiet_libraries, training_options
+    from nlpladder.train_rung import quiet_libraries
     from nlpladder.training.options import DEFAULT_PRETRAINING, PretrainingOptions, TrainingOptions
     from nlpladder.views.ladder_table import print_ladder
 
@@ -56,9 +83,10 @@ def main() -> None:
         find_rung(name).name: build(RungSettings, values or {}, where=f"rung_options.{name}")
         for name, values in options.rung_options.items()
     }
-    for rung in rungs:  # a misspelt option should stop the climb now, not an hour later
-        training_options(rung, settings.get(rung.name, RungSettings()))
-    data = options.load()
+    build_task = {"embeddings": _embeddings, "language_modeling": _language_modeling}.get(
+        str(options.task), _classification
+    )
+    task, rungs, settings = build_task(options, rungs, settings)
     plan = ClimbPlan(
         rungs=rungs,
         seeds=options.seeds,
@@ -72,31 +100,122 @@ def main() -> None:
         budget_seconds=None if options.budget_minutes is None else 60 * options.budget_minutes,
         overwrite=options.overwrite,
     )
+    result = climb(plan, task, options.output_dir, _say)
+    if PartialState().is_main_process:
+        print_ladder(result)
+        _print_next_steps(result, options)
 
-    def say(line: str) -> None:
-        print(line, flush=True)
 
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _print_on_main_process(line: str) -> None:
     from accelerate import PartialState
 
     if PartialState().is_main_process:
-        print(data.describe(), flush=True)
-    result = climb(plan, ClassificationTask(data), options.output_dir, say)
-    if PartialState().is_main_process:
-        print_ladder(result)
-        best = max((row for row in result["rows"] if row["runs"]), key=lambda row: _score(row, result), default=None)
-        print(f"\nThe table, with figures: {options.output_dir}/ladder.html (and ladder.md, ladder.json)")
-        again = "accelerate launch recipes/climb_ladder.py --dataset my_texts.csv"
-        if best is not None:
-            use = f"import nlpladder; print(nlpladder.load('{best['runs'][0]}').predict_proba(['a text']))"
-            print(f'Use the best rung:       python -c "{use}"')
-        print(f"Climb on your own data:  {again} --output_dir outputs/mine")
-        print(f"Some rungs, three seeds: {again} --rungs tfidf_logistic,bilstm --seeds 3 --output_dir outputs/three")
+        _say(line)
+
+
+_Settings = dict[str, Any]
+
+
+def _classification(
+    options: ClimbOptions, rungs: tuple[Rung, ...], settings: _Settings
+) -> tuple[Any, tuple[Rung, ...], _Settings]:
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.tasks.classification import ClassificationTask
+    from nlpladder.train_rung import training_options
+
+    for rung in rungs:  # a misspelt option should stop the climb now, not an hour later
+        training_options(rung, settings.get(rung.name, RungSettings()))
+    data = options.load()
+    _print_on_main_process(data.describe())
+    return ClassificationTask(data), rungs, settings
+
+
+def _language_modeling(
+    options: ClimbOptions, rungs: tuple[Rung, ...], settings: _Settings
+) -> tuple[Any, tuple[Rung, ...], _Settings]:
+    from nlpladder.data.corpora import load_corpus
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.tasks.language_modeling import LanguageModelingTask
+    from nlpladder.train_language_model import ngram_options
+
+    for rung in rungs:
+        ngram_options(rung, settings.get(rung.name, RungSettings()))
+    corpus = load_corpus(
+        _corpus_options(options, {"tokenizer": "whitespace"}),
+        validation_fraction=options.validation_fraction,
+        test_fraction=options.test_fraction,
+        max_eval=options.max_eval_samples,
+    )
+    _print_on_main_process(f"{corpus.name}: {'; '.join(corpus.notes)}")
+    return LanguageModelingTask(corpus), rungs, settings
+
+
+def _embeddings(
+    options: ClimbOptions, rungs: tuple[Rung, ...], settings: _Settings
+) -> tuple[Any, tuple[Rung, ...], _Settings]:
+    from nlpladder.evaluation.embeddings import load_benchmarks
+
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.tasks.embeddings import EmbeddingsTask
+    from nlpladder.train_embeddings import EmbeddingData, trainer_options
+
+    loaded = find_rung("loaded_vectors")
+    rungs = tuple(rung for rung in rungs if rung != loaded)
+    for rung in rungs:
+        trainer_options(rung, settings.get(rung.name, RungSettings()), options.seed)
+    for path in options.vectors:
+        name = f"vectors-{Path(path).name}"
+        if name in settings:
+            raise ConfigError(f"--vectors names two sources called {Path(path).name!r}; rename one of them.")
+        rungs = (*rungs, dataclasses.replace(loaded, name=name, title=f"vectors from {Path(path).name}"))
+        settings[name] = RungSettings(model={"path": path})
+    benchmarks = load_benchmarks(similarity=options.similarity, analogies=options.analogies)
+    data = EmbeddingData.open(_corpus_options(options, {"tokenizer": "regex", "lowercase": True}))
+    corpus = data.encoded()
+    _print_on_main_process(
+        f"{data.name}: {corpus.num_tokens:,} tokens, {len(corpus.words):,} types, {corpus.num_sentences:,} lines"
+    )
+    return EmbeddingsTask(data, benchmarks, _print_on_main_process), rungs, settings
+
+
+def _corpus_options(options: ClimbOptions, defaults: dict[str, Any]) -> Any:
+    from nlpladder.data.corpora import CorpusOptions
+
+    shared = ("dataset", "dataset_config", "revision", "text_column", "encoding")
+    given = {name: getattr(options, name) for name in shared}
+    if options.max_train_samples is not None:
+        given["max_samples"] = options.max_train_samples
+    return build(CorpusOptions, {**given, **defaults, **options.corpus}, where="corpus")
+
+
+def _print_next_steps(result: dict, options: ClimbOptions) -> None:
+    """Say what can be done with what the climb has made."""
+    best = max((row for row in result["rows"] if row["runs"]), key=lambda row: _score(row, result), default=None)
+    _say(f"\nThe table, with figures: {options.output_dir}/ladder.html (and ladder.md, ladder.json)")
+    use: dict[str, Callable[[str], str]] = {
+        "embeddings": lambda model: f"{model}.most_similar('film')",
+        "language_modeling": lambda model: f"{model}.generate(['the'])",
+    }
+    if best is not None:
+        call = use.get(result["task"], lambda model: f"{model}.predict_proba(['a text'])")
+        expression = call(f"nlpladder.load('{best['runs'][0]}')")
+        _say(f'Use the best rung:       python -c "import nlpladder; print({expression})"')
+    if result["task"] in use:
+        return
+    again = "accelerate launch recipes/climb_ladder.py --dataset my_texts.csv"
+    _say(f"Climb on your own data:  {again} --output_dir outputs/mine")
+    _say(f"Some rungs, three seeds: {again} --rungs tfidf_logistic,bilstm --seeds 3 --output_dir outputs/three")
 
 
 def _score(row: dict, result: dict) -> float:
     """Order rows by the leading metric, the best last."""
     score = row["scores"][result["columns"][0]]["mean"]
-    return score["value"] if score["higher_is_better"] else -score["value"]
+    value = score["value"] if score["value"] is not None else float("-inf")
+    return value if score["higher_is_better"] else -value
 
 
 if __name__ == "__main__":

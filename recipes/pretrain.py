@@ -8,11 +8,10 @@ The folder it writes is a transformers checkpoint: give it to recipes/finetune_b
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from nlpladder.config import option, parse, run_recipe
+from nlpladder.config import option, options_of, parse, run_recipe
 from nlpladder.training.options import DEFAULT_PRETRAINING, PretrainingOptions, TrainingOptions
 
 
@@ -56,8 +55,8 @@ def main() -> None:
         )
     record = pretrain_encoder(
         lambda: list(rows["text"]),
-        PretrainingOptions(**_fields(options, PretrainingOptions)),
-        TrainingOptions(**_fields(options, TrainingOptions)),
+        PretrainingOptions(**options_of(options, PretrainingOptions)),
+        TrainingOptions(**options_of(options, TrainingOptions)),
         data={"name": options.dataset, "rows": len(rows), "text_column": options.text_column},
         output_dir=options.output_dir,
         seed=options.seed,
@@ -71,11 +70,6 @@ def main() -> None:
         )
         print(f"{record['training_seconds']:.1f} s of training; encoder in {options.output_dir}")
         print(f"fine-tune it: accelerate launch recipes/finetune_bert.py --model {options.output_dir} --dataset …")
-
-
-def _fields(options: PretrainOptions, cls: type) -> dict:
-    """Return the options that belong to the dataclass `cls`."""
-    return {field.name: getattr(options, field.name) for field in dataclasses.fields(cls)}
 
 
 if __name__ == "__main__":

@@ -94,6 +94,11 @@ def build(cls: type[Options], values: Mapping[str, Any], *, where: str) -> Optio
     return cls(**{key: _coerce(value, hints[key], f"{where}: option {key!r}") for key, value in values.items()})
 
 
+def options_of(options: Any, cls: type) -> dict[str, Any]:
+    """Return those of a recipe's options that the dataclass `cls` declares, by name."""
+    return {field.name: getattr(options, field.name) for field in dataclasses.fields(cls)}
+
+
 def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a YAML mapping.
 

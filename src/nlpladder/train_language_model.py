@@ -76,10 +76,26 @@ def train_language_model(
         CheckFailedError: when the saved model does not answer as the trained one.
         DataError: when the corpus has no text.
     """
-    options = ngram_options(rung, settings)
-    folder = RunFolder.open(output_dir, language_model_identity(rung, corpus, settings), overwrite=overwrite)
-    if folder.finished:
-        return RungRun(folder, folder.record, folder.read_metrics())
+    from accelerate import PartialState
+
+    state = PartialState()
+    options, identity = ngram_options(rung, settings), language_model_identity(rung, corpus, settings)
+    with state.main_process_first():  # the others find a finished run
+        folder = RunFolder.open(output_dir, identity, overwrite=overwrite and state.is_main_process)
+        if not folder.finished:
+            _train_and_evaluate(rung, corpus, options, folder, encoded, num_shards)
+    return RungRun(folder, folder.record, folder.read_metrics())
+
+
+def _train_and_evaluate(
+    rung: Rung,
+    corpus: Corpus,
+    options: NGramOptions,
+    folder: RunFolder,
+    encoded: EncodedCorpus | None,
+    num_shards: int,
+) -> None:
+    """Train, save, check, score and finish the run."""
     # Counting starts anew after an interruption; what it had put on disk is of no use.
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     started = time.perf_counter()
@@ -106,7 +122,6 @@ def train_language_model(
     _finish(rung, folder, facts, evaluated["scores"])
     del model
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    return RungRun(folder, folder.record, folder.read_metrics())
 
 
 def _train(
@@ -114,10 +129,11 @@ def _train(
 ) -> tuple[Any, list[str]]:
     from nlpladder.models.ngram.estimate import estimate
     from nlpladder.models.ngram.model import NGramLanguageModel
-    from nlpladder.models.ngram.sharding import estimate_sharded
 
     work.mkdir(parents=True, exist_ok=True)
     if num_shards > 1:
+        from nlpladder.models.ngram.sharding import estimate_sharded
+
         found = estimate_sharded(corpus.train, options, num_shards=num_shards, folder=work)
     else:
         spool = work / "ids.bin" if options.memory is not None else None

@@ -32,6 +32,12 @@ class CorpusOptions:
         "of a sub-word tokenizer",
     )
     lowercase: bool = option(False, help="lower-case the text before it is tokenised")
+    splits: tuple[str, ...] = option(
+        (), help="word vectors: splits to read (train, unlabeled, validation, test); all but the last two by default"
+    )
+    preprocess: tuple[str, ...] = option(
+        (), help="preprocessing steps before tokenisation, such as strip_html (see preprocess_text.py --help)"
+    )
     split_sentences: bool = option(
         False, help="cut lines into sentences by punctuation; otherwise a line is a sentence"
     )
@@ -88,10 +94,15 @@ def open_stream(options: CorpusOptions) -> SentenceStream:
 
     tokenizer = options.text_tokenizer()
     splits = text_splits(options)
-    wanted: list[str] = [name for name in ("train", "unlabeled") if name in splits] or list(splits)
+    for name in options.splits:
+        if name not in splits:
+            raise DataError(
+                f"{options.dataset} has no split {name!r}.{did_you_mean(name, splits)} It has: {', '.join(splits)}."
+            )
+    wanted: list[str] = [name for name in options.splits or ("train", "unlabeled") if name in splits] or list(splits)
     parts = [splits[name] for name in wanted]
-    files = [part for part in parts if isinstance(part, list) and options.max_samples is None]
-    if len(files) == len(parts) and not options.split_sentences:
+    files = [part for part in parts if isinstance(part, list)]
+    if len(files) == len(parts) and _as_written(options):
         paths = [path for part in files for path in part]
         return SentenceStream.from_files(paths, tokenizer=tokenizer, encoding=options.encoding)
     return SentenceStream.from_texts(_Lines(parts, options, options.max_samples), tokenizer=tokenizer)
@@ -152,7 +163,7 @@ def load_corpus(
         notes.append(
             f"{' and '.join(missing)} are the last {total - first:,} of {total:,} lines (the source has no such split)"
         )
-    whole = isinstance(train, list) and not missing and options.max_samples is None and not options.split_sentences
+    whole = isinstance(train, list) and not missing and _as_written(options)
     stream = (
         SentenceStream.from_files(train, tokenizer=tokenizer, encoding=options.encoding)
         if whole
@@ -186,6 +197,11 @@ def text_splits(options: CorpusOptions) -> dict[str, list[Path] | Sequence[str]]
     return {name: rows["text"] for name, rows in loaded.items()}
 
 
+def _as_written(options: CorpusOptions) -> bool:
+    """Tell whether files go to the tokenizer line by line, as they are."""
+    return options.max_samples is None and not options.split_sentences and not options.preprocess
+
+
 class _Lines:
     """The lines of some parts, or their sentences; read anew at each pass."""
 
@@ -197,7 +213,11 @@ class _Lines:
 
         from nlpladder.text.sentences import split_sentences
 
-        rows = itertools.islice((row for part in self._parts for row in self._rows(part)), self._limit)
+        rows: Iterator[str] = itertools.islice((row for part in self._parts for row in self._rows(part)), self._limit)
+        if self._options.preprocess:
+            from nlpladder.text.preprocessing import Preprocessor
+
+            rows = map(Preprocessor(self._options.preprocess), rows)
         if self._options.split_sentences:
             return (sentence for row in rows for sentence in split_sentences(row))
         return (line for row in rows for line in row.split("\n") if line.strip())

@@ -1,0 +1,61 @@
+"""Train word vectors with sub-words (FastText): unseen words get a vector from their character n-grams.
+
+    accelerate launch recipes/train_fasttext.py recipes/configs/train_fasttext/reviews.yaml
+    accelerate launch recipes/train_fasttext.py --dataset my_corpus.txt --min_n 2 --max_n 5 --storage float16
+
+The text is read once, every core works on it, and the vectors are scored on WordSim-353, SimLex-999 and the Google
+analogies. The run folder is in model2vec's layout: nlpladder.load, model2vec and sentence-transformers open it. An
+interrupted training goes on after its last whole epoch when the same command is started again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nlpladder.config import option, options_of, parse, run_recipe
+from nlpladder.data.corpora import CorpusOptions
+from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+from nlpladder.training.embedding_options import EmbeddingRunOptions, SavingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainFastTextOptions(CorpusOptions, EmbeddingRunOptions, Word2VecOptions):
+    """Options of one training."""
+
+    subwords: bool = option(True, help="add vectors of character n-grams; without them this is train_word2vec.py")
+    lowercase: bool = option(True, help="lower-case the text before it is tokenised")
+    output_dir: str = option("outputs/fasttext", help="the run folder")
+
+
+def main() -> None:
+    options = parse(TrainFastTextOptions, description=__doc__)
+
+    from accelerate import PartialState
+    from nlpladder.evaluation.embeddings import load_benchmarks
+
+    from nlpladder.ladder import find_rung
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.train_embeddings import EmbeddingData, train_embeddings
+    from nlpladder.train_rung import quiet_libraries
+    from nlpladder.views.run_summary import run_summary
+
+    quiet_libraries()
+    main_process = PartialState().is_main_process
+    run = train_embeddings(
+        find_rung("fasttext"),
+        EmbeddingData.open(options),
+        RungSettings(model=options_of(options, Word2VecOptions)),
+        benchmarks=load_benchmarks(similarity=options.similarity, analogies=options.analogies),
+        output_dir=options.output_dir,
+        seed=options.seed,
+        overwrite=options.overwrite,
+        saving=SavingOptions(**options_of(options, SavingOptions)),
+        say=lambda line: print(line, flush=True) if main_process else None,
+    )
+    if main_process:
+        use = "model.most_similar(model.words[100])"
+        print(run_summary(run.record, run.metrics, options.output_dir, use=use, speed_unit="words"))
+
+
+if __name__ == "__main__":
+    run_recipe(main)

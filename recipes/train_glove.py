@@ -1,0 +1,62 @@
+"""Train GloVe vectors: co-occurrences in a window, factorised by weighted least squares with AdaGrad.
+
+    accelerate launch recipes/train_glove.py recipes/configs/train_glove/reviews.yaml
+    accelerate launch recipes/train_glove.py --dataset my_corpus.txt --window 15 --epochs 50 --memory 1024
+
+Co-occurrences beyond --memory go to files in the run folder.
+
+The text is read once, every core works on it, and the vectors are scored on WordSim-353, SimLex-999 and the Google
+analogies. The run folder is in model2vec's layout: nlpladder.load, model2vec and sentence-transformers open it. An
+interrupted training goes on after its last whole epoch when the same command is started again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nlpladder.config import option, options_of, parse, run_recipe
+from nlpladder.data.corpora import CorpusOptions
+from nlpladder.models.vectors.glove_options import GloveOptions
+from nlpladder.training.embedding_options import EmbeddingRunOptions, SavingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainGloveOptions(CorpusOptions, EmbeddingRunOptions, GloveOptions):
+    """Options of one training."""
+
+    lowercase: bool = option(True, help="lower-case the text before it is tokenised")
+    output_dir: str = option("outputs/glove", help="the run folder")
+
+
+def main() -> None:
+    options = parse(TrainGloveOptions, description=__doc__)
+
+    from accelerate import PartialState
+    from nlpladder.evaluation.embeddings import load_benchmarks
+
+    from nlpladder.ladder import find_rung
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.train_embeddings import EmbeddingData, train_embeddings
+    from nlpladder.train_rung import quiet_libraries
+    from nlpladder.views.run_summary import run_summary
+
+    quiet_libraries()
+    main_process = PartialState().is_main_process
+    run = train_embeddings(
+        find_rung("glove"),
+        EmbeddingData.open(options),
+        RungSettings(model=options_of(options, GloveOptions)),
+        benchmarks=load_benchmarks(similarity=options.similarity, analogies=options.analogies),
+        output_dir=options.output_dir,
+        seed=options.seed,
+        overwrite=options.overwrite,
+        saving=SavingOptions(**options_of(options, SavingOptions)),
+        say=lambda line: print(line, flush=True) if main_process else None,
+    )
+    if main_process:
+        use = "model.most_similar(model.words[100])"
+        print(run_summary(run.record, run.metrics, options.output_dir, use=use, speed_unit="words"))
+
+
+if __name__ == "__main__":
+    run_recipe(main)
