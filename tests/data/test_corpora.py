@@ -32,7 +32,7 @@ def test_a_folder_with_split_names_is_taken_as_it_is(tmp_path):
     for name, lines in (("train", ["a b", "c"]), ("validation", ["d"]), ("test", ["e", "", "f"])):
         write(tmp_path / f"{name}.txt", lines)
     corpus = load_corpus(CorpusOptions(dataset=str(tmp_path), tokenizer="whitespace"))
-    assert sentences(corpus.train) == ["a", "b", "c"]
+    assert sentences(corpus.train) == ["a b", "c"]
     assert (corpus.validation, corpus.test) == (["d"], ["e", "f"])
 
 
