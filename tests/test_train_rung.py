@@ -22,6 +22,7 @@ SMALL = {
     "transformer": {"model": {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32}},
     "bert_lora": {"model": {"lora_rank": 2}},
 }
+CLASSIFIERS = tuple(rung for rung in LADDER if rung.task == "classification")
 FILES = {"run.json", "metrics.json", "predictions.parquet", "README.md", "config.json"}
 
 
@@ -39,7 +40,7 @@ def settings_for(rung, encoder, **training):
     return RungSettings(**fields)
 
 
-@pytest.mark.parametrize("rung", LADDER, ids=lambda rung: rung.name)
+@pytest.mark.parametrize("rung", CLASSIFIERS, ids=lambda rung: rung.name)
 def test_every_rung_leaves_a_whole_run(rung, encoder, tmp_path):
     data = text_dataset()
     run = train_rung(rung, data, settings_for(rung, encoder), output_dir=tmp_path / "run", seed=1)
@@ -67,7 +68,7 @@ def test_every_rung_leaves_a_whole_run(rung, encoder, tmp_path):
     assert (folder / "run.json").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("rung", [rung for rung in LADDER if rung.name != "tfidf_logistic"], ids=lambda rung: rung.name)
+@pytest.mark.parametrize("rung", [rung for rung in CLASSIFIERS if rung.name != "tfidf_logistic"], ids=lambda rung: rung.name)
 @pytest.mark.parametrize("task", ["multi_label", "regression"])
 def test_other_tasks_work_or_are_refused_before_training(rung, task, encoder, tmp_path):
     data = text_dataset(task=task, train=48, classes=3)
@@ -161,7 +162,7 @@ def test_a_preprocessor_travels_with_the_model(tmp_path):
 
 def test_names_choose_rungs_in_the_ladders_order():
     assert [rung.name for rung in choose_rungs(["bilstm", "majority"])] == ["majority", "bilstm"]
-    assert choose_rungs(["all"]) == LADDER
+    assert choose_rungs(["all"]) == CLASSIFIERS
     with pytest.raises(ConfigError, match="Did you mean 'bilstm'"):
         choose_rungs(["bilstmm"])
 
