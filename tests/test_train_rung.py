@@ -68,7 +68,9 @@ def test_every_rung_leaves_a_whole_run(rung, encoder, tmp_path):
     assert (folder / "run.json").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("rung", [rung for rung in CLASSIFIERS if rung.name != "tfidf_logistic"], ids=lambda rung: rung.name)
+@pytest.mark.parametrize(
+    "rung", [rung for rung in CLASSIFIERS if rung.name != "tfidf_logistic"], ids=lambda rung: rung.name
+)
 @pytest.mark.parametrize("task", ["multi_label", "regression"])
 def test_other_tasks_work_or_are_refused_before_training(rung, task, encoder, tmp_path):
     data = text_dataset(task=task, train=48, classes=3)
