@@ -24,6 +24,7 @@ FLOORS = {
             "train_rung",
             "train_language_model",
             "train_embeddings",
+            "embedding_trainers",
             "pretrain_encoder",
             "climb",
             "__init__",

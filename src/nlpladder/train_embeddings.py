@@ -17,6 +17,7 @@ import numpy as np
 
 from nlpladder.config import build
 from nlpladder.data.corpora import CorpusOptions, open_stream
+from nlpladder.embedding_trainers import TRAINERS
 from nlpladder.errors import CheckFailedError, ConfigError, RunError
 from nlpladder.ladder import Rung
 from nlpladder.tasks.base import RungRun, RungSettings
@@ -31,12 +32,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STATE_FOLDER = "training_state"
 ANSWERS_FILE = "benchmark_answers.json"
 #: The map shows so many words from this rank on, if there are enough of them.
 _MAP_FROM, _MAP_WORDS, _FEWEST_MAP_WORDS = 100, 250, 30
-#: Seconds between two lines of progress.
-_SAY_EVERY = 5.0
 
 
 @dataclass
@@ -173,7 +171,7 @@ def _train_and_evaluate(
     """Train, save, check, evaluate and finish the run."""
     started = time.perf_counter()
     try:
-        vectors, notes = _TRAINERS[_trainer(rung)](data, options, folder, saving, say)
+        vectors, notes = TRAINERS[_trainer(rung)](data, options, folder, saving, say)
     except Exception:
         folder.discard_if_untouched()
         raise
@@ -283,87 +281,3 @@ def _words_per_second(vectors: WordVectors) -> float:
     started = time.perf_counter()
     vectors.embed(words)
     return len(words) / max(time.perf_counter() - started, 1e-9)
-
-
-def _train_lsa(
-    data: EmbeddingData, options: Any, folder: RunFolder, saving: SavingOptions, say: Callable[[str], None]
-) -> tuple[WordVectors, list[str]]:
-    from nlpladder.models.counts.latent_semantic_analysis import train_lsa
-    from nlpladder.models.vectors.word_vectors import WordVectors
-
-    found = train_lsa(data.encoded(), options)
-    return WordVectors(found.words, found.vectors, counts=found.counts), list(data.encoded().notes)
-
-
-def _load(
-    data: EmbeddingData, options: Any, folder: RunFolder, saving: SavingOptions, say: Callable[[str], None]
-) -> tuple[WordVectors, list[str]]:
-    from nlpladder.models.vectors.word_vectors import WordVectors
-
-    vectors = WordVectors.open(options["path"])
-    return vectors, list(vectors.notes)
-
-
-def _train_word2vec(
-    data: EmbeddingData, options: Any, folder: RunFolder, saving: SavingOptions, say: Callable[[str], None]
-) -> tuple[WordVectors, list[str]]:
-    from nlpladder.models.vectors.training_state import TrainingState
-    from nlpladder.models.vectors.word2vec import extend, train_word2vec
-
-    return _train_in_epochs(TrainingState, train_word2vec, extend, data, options, folder, saving, say)
-
-
-def _train_glove(
-    data: EmbeddingData, options: Any, folder: RunFolder, saving: SavingOptions, say: Callable[[str], None]
-) -> tuple[WordVectors, list[str]]:
-    from nlpladder.models.vectors.glove import GloveState, extend_glove, fit_glove
-
-    return _train_in_epochs(GloveState, fit_glove, extend_glove, data, options, folder, saving, say)
-
-
-def _train_in_epochs(
-    state_class: Any,
-    train: Callable[..., Any],
-    extend: Callable[..., Any],
-    data: EmbeddingData,
-    options: Any,
-    folder: RunFolder,
-    saving: SavingOptions,
-    say: Callable[[str], None],
-) -> tuple[WordVectors, list[str]]:
-    """Train with a checkpoint after each epoch, going on from the last one where there is one."""
-    kept = folder.checkpoints / STATE_FOLDER
-    corpus = data.encoded()
-    notes = list(corpus.notes)
-    arguments = {"checkpoint": lambda state: state.save(kept), "progress": _reporter(say)}
-    if kept.is_dir():
-        state = state_class.load(kept)
-        notes.append(f"Went on after epoch {state.finished_epochs}, where an earlier start had stopped.")
-        state = train(corpus, options, state=state, **arguments)
-    elif saving.continue_from is not None:
-        state = extend(state_class.load(Path(saving.continue_from) / STATE_FOLDER), corpus, options, **arguments)
-    else:
-        state = train(corpus, options, **arguments)
-    if saving.keep_state:
-        state.save(folder.path / STATE_FOLDER, overwrite=True)
-    return state.to_word_vectors(), notes
-
-
-def _reporter(say: Callable[[str], None]) -> Callable[[Any], None]:
-    """Return a callback that says where the training stands, every few seconds."""
-    last = [time.perf_counter() - _SAY_EVERY]
-
-    def report(progress: Any) -> None:
-        if time.perf_counter() - last[0] >= _SAY_EVERY:
-            last[0] = time.perf_counter()
-            say(progress.describe())
-
-    return report
-
-
-_TRAINERS: dict[str, Callable[..., tuple[Any, list[str]]]] = {
-    "train_lsa": _train_lsa,
-    "WordVectors": _load,
-    "train_word2vec": _train_word2vec,
-    "train_glove": _train_glove,
-}
