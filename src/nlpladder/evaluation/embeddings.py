@@ -18,11 +18,12 @@ import numpy as np
 
 from nlpladder.errors import ConfigError
 from nlpladder.evaluation.analogies import AnalogySet, answer_analogies, load_analogies
-from nlpladder.evaluation.comparison import Comparison, compare_systems
+from nlpladder.evaluation.comparison import Comparison
 from nlpladder.evaluation.intervals import Score
 from nlpladder.evaluation.multiple_testing import holm
+from nlpladder.evaluation.paired_tests import bootstrap_test, build_pair, difference_replicates
 from nlpladder.evaluation.resampling import bootstrap
-from nlpladder.evaluation.seeds import SeedScore, score_seeds, summarise
+from nlpladder.evaluation.seeds import SeedScore, combined_interval, score_seeds, summarise
 from nlpladder.evaluation.word_pairs import WordPairs, load_word_pairs
 from nlpladder.evaluation.word_similarity import FEWEST_PAIRS, pair_cosines
 
@@ -137,13 +138,39 @@ def compare_embeddings(
         if answers.shape[1] < FEWEST_PAIRS:
             found.append(_undecided(before, after, metric, int(covered.sum()), (len(second), len(first))))
             continue
-        (comparison,) = compare_systems(
-            benchmarks.pairs[metric].scores[covered], {before: first, after: second}, metric="spearman",
-            task="regression",
-        )  # fmt: skip
-        found.append(dataclasses.replace(comparison, metric=metric))
+        found.append(_compared(before, after, metric, benchmarks.pairs[metric].scores[covered], first, second))
     corrected = holm([comparison.p_value for comparison in found])
     return [dataclasses.replace(one, p_holm=float(value)) for one, value in zip(found, corrected, strict=True)]
+
+
+def _compared(
+    before: str, after: str, metric: str, judged: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> Comparison:
+    """Compare by the paired bootstrap; with several seeds their variance is added (see `evaluation.comparison`).
+
+    Args:
+        before: Name of the lower rung.
+        after: Name of the higher one.
+        metric: The set of pairs.
+        judged: What people said, (pairs,).
+        first: Cosines of `before`, (seeds, pairs).
+        second: Cosines of `after`, (seeds, pairs).
+    """
+    pair = build_pair(second, first, labels=judged, metric="spearman", task="regression")
+    replicates = difference_replicates(pair, resamples=_RESAMPLES, seed=0, groups=None)
+    low, high, p_value = bootstrap_test(pair.difference, replicates, 0.95)
+    p_values: dict[str, float | None] = {"paired_bootstrap": p_value}
+    test, note = "paired_bootstrap", "One seed each: the test is about these two trained spaces."
+    repeated = [values for values in pair.values if len(values) > 1]
+    if repeated:
+        variance = float(np.var(replicates, ddof=1))
+        low, high, p_value = combined_interval(pair.difference, variance, repeated, 0.95)
+        p_values["seeds_and_examples"] = p_value
+        test, note = "seeds_and_examples", ""
+    return Comparison(
+        after, before, metric, pair.difference, low, high, 0.95, len(judged), (len(second), len(first)), p_values, test,
+        p_value, p_value, True, "", note,
+    )  # fmt: skip
 
 
 def _undecided(before: str, after: str, metric: str, n: int, seeds: tuple[int, int]) -> Comparison:
