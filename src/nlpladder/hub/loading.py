@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from nlpladder.errors import ModelError, did_you_mean
-from nlpladder.protocols import TextClassifier
 
 #: ``model_type`` of the artefacts without a torch module -> where their class is.
 ARTEFACTS: dict[str, str] = {
@@ -16,16 +15,23 @@ ARTEFACTS: dict[str, str] = {
     "nlpladder_naive_bayes": "nlpladder.models.counts.naive_bayes:NaiveBayesClassifier",
     "nlpladder_linear": "nlpladder.models.counts.linear:LinearTextClassifier",
     "nlpladder_mean_vectors": "nlpladder.models.vectors.mean_vectors:MeanVectorsClassifier",
+    "model2vec": "nlpladder.models.vectors.word_vectors:WordVectors",
+    "nlpladder_ngram": "nlpladder.models.ngram.model:NGramLanguageModel",
+    "nlpladder_ngram_interpolation": "nlpladder.models.ngram.interpolation:InterpolatedLanguageModel",
+    "nlpladder_ngram_cache": "nlpladder.models.ngram.cache:CacheLanguageModel",
 }
 
 
-def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = None, **arguments: Any) -> TextClassifier:
+def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = None, **arguments: Any) -> Any:
     """Open a saved rung.
 
     Args:
         path_or_repo_id: A run folder, a model folder or a Hub id.
         base_model: Where an adapter's base model lies, when it has moved since training.
         arguments: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
+
+    Returns:
+        A `TextClassifier`, `LanguageModel` or `WordEmbeddings` of `nlpladder.protocols`, by what the folder holds.
 
     Raises:
         ModelError: when there is no model, or it is damaged or of an unknown kind.

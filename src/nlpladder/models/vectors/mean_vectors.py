@@ -6,17 +6,21 @@ idf-weighted mean of its words' vectors, standardised; word order is still ignor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.special import expit, softmax
 
-from nlpladder.errors import ModelError
+from nlpladder.errors import DataError, ModelError
 from nlpladder.models.artefact import ArtefactMixin
 from nlpladder.models.targets import check_grid, check_targets, check_texts, refuse_regression
 from nlpladder.protocols import Task
 from nlpladder.text.tokenization import regex_tokenize
+
+if TYPE_CHECKING:
+    from nlpladder.models.vectors.word_vectors import WordVectors
 
 
 class MeanVectorsClassifier(ArtefactMixin):
@@ -25,8 +29,8 @@ class MeanVectorsClassifier(ArtefactMixin):
     Args:
         label_names: Label names in id order.
         task: ``single_label`` or ``multi_label``.
-        vectors: Path of vectors in the text format of word2vec or GloVe (also ``.gz``), or word2vec's ``.bin``; trained
-            on the training text when not given.
+        vectors: What `WordVectors.open` takes: a folder or Hub id in the layout of model2vec, or a file of word2vec,
+            GloVe or fastText, compressed or not; or a `WordVectors`. Trained on the training text when not given.
         vector_size, window, min_count, epochs, negative: Word2Vec's settings when vectors are trained (skip-gram).
         c_grid: Inverse regularisation strengths to choose from on the validation split.
         seed: For training the vectors; one thread is used, so that the same seed gives the same vectors.
@@ -39,7 +43,7 @@ class MeanVectorsClassifier(ArtefactMixin):
         *,
         label_names: Sequence[str],
         task: Task = "single_label",
-        vectors: str | None = None,
+        vectors: str | os.PathLike[str] | WordVectors | None = None,
         vector_size: int = 100,
         window: int = 5,
         min_count: int = 2,
@@ -51,7 +55,7 @@ class MeanVectorsClassifier(ArtefactMixin):
         refuse_regression(task, "mean_vectors")
         self.label_names = tuple(label_names)
         self.task: Task = task
-        self.vectors = vectors
+        self.vectors = os.fspath(vectors) if isinstance(vectors, os.PathLike) else vectors
         self.vector_size, self.window, self.min_count = vector_size, window, min_count
         self.epochs, self.negative = epochs, negative
         self.c_grid = check_grid(c_grid, "c_grid")
@@ -82,7 +86,7 @@ class MeanVectorsClassifier(ArtefactMixin):
         """
         targets = check_targets(labels, task=self.task, num_labels=len(self.label_names), num_texts=len(texts))
         tokens = [_tokenize(text) for text in texts]
-        words, self.embeddings_ = self._load() if self.vectors else self._train(tokens, unlabeled)
+        words, self.embeddings_ = self._load() if self.vectors is not None else self._train(tokens, unlabeled)
         self._words = {word: index for index, word in enumerate(words)}
         self._fit_idf(tokens)
         features = self._average(tokens)
@@ -101,6 +105,7 @@ class MeanVectorsClassifier(ArtefactMixin):
         return expit(scores) if self.task == "multi_label" else softmax(scores, axis=1)
 
     def _train(self, tokens: list[list[str]], unlabeled: Iterable[str] | None) -> tuple[list[str], np.ndarray]:
+        """Train on these texts (nothing else trains); return words and vectors, float32 (words, vector_size)."""
         from gensim.models import Word2Vec
 
         corpus = [*tokens, *(_tokenize(text) for text in unlabeled or ())]
@@ -119,17 +124,14 @@ class MeanVectorsClassifier(ArtefactMixin):
         return list(model.wv.index_to_key), np.asarray(model.wv.vectors, dtype=np.float32)
 
     def _load(self) -> tuple[list[str], np.ndarray]:
-        from gensim.models import KeyedVectors
+        from nlpladder.models.vectors.word_vectors import WordVectors
 
         try:
-            loaded = KeyedVectors.load_word2vec_format(self.vectors, binary=str(self.vectors).endswith(".bin"))
-        except (OSError, ValueError):
-            try:
-                # GloVe's text files carry no header line.
-                loaded = KeyedVectors.load_word2vec_format(self.vectors, binary=False, no_header=True)
-            except (OSError, ValueError) as error:
-                raise ModelError(f"Cannot read word vectors from {self.vectors!r}: {error}") from error
-        return list(loaded.index_to_key), np.asarray(loaded.vectors, dtype=np.float32)
+            found = WordVectors.open(self.vectors) if isinstance(self.vectors, str) else self.vectors
+        except DataError as error:
+            raise ModelError(f"Cannot read word vectors from {self.vectors!r}: {error}") from error
+        assert found is not None
+        return found.words, np.asarray(found.vectors, dtype=np.float32)
 
     def _fit_idf(self, tokens: list[list[str]]) -> None:
         frequency = np.zeros(len(self._words))
@@ -190,10 +192,11 @@ class MeanVectorsClassifier(ArtefactMixin):
 
     def to_config(self) -> dict[str, Any]:
         """See ArtefactMixin."""
-        names = ("task", "vectors", "vector_size", "window", "min_count", "epochs", "negative", "seed")
+        names = ("task", "vector_size", "window", "min_count", "epochs", "negative", "seed")
         return {
             "label_names": list(self.label_names),
             "c_grid": list(self.c_grid),
+            "vectors": self.vectors if isinstance(self.vectors, str) else None,
             **{name: getattr(self, name) for name in names},
         }
 

@@ -1,0 +1,85 @@
+"""The rungs of word vectors."""
+
+from __future__ import annotations
+
+from nlpladder.ladder.rung import Rung
+
+_CLIMB = "recipes/climb_ladder.py"
+
+EMBEDDINGS: tuple[Rung, ...] = (
+    Rung(
+        name="lsa",
+        title="latent semantic analysis (TF-IDF, truncated SVD)",
+        idea="words that occur in the same lines get similar vectors",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.counts.latent_semantic_analysis:train_lsa",
+        recipe=_CLIMB,
+        paper="Deerwester et al., Indexing by latent semantic analysis",
+        year=1990,
+        typical_seconds=5.0,
+    ),
+    Rung(
+        name="glove",
+        title="GloVe",
+        idea="factorises how often words stand near each other, near ones counting more",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.glove:train_glove",
+        recipe="recipes/train_glove.py",
+        paper="Pennington et al., GloVe: global vectors for word representation",
+        year=2014,
+        typical_seconds=30.0,
+    ),
+    Rung(
+        name="cbow",
+        title="Word2Vec, CBOW",
+        idea="learns to guess a word from its neighbours, one window after the other: no counts are kept",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.word2vec:train_word2vec",
+        model_settings={"architecture": "cbow"},
+        recipe="recipes/train_word2vec.py",
+        paper="Mikolov et al., Efficient estimation of word representations in vector space",
+        year=2013,
+        typical_seconds=10.0,
+    ),
+    Rung(
+        name="skipgram",
+        title="Word2Vec, skip-gram",
+        idea="guesses the neighbours from the word: rare words learn from each of their contexts",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.word2vec:train_word2vec",
+        model_settings={"architecture": "skipgram"},
+        recipe="recipes/train_word2vec.py",
+        paper="Mikolov et al., Distributed representations of words and phrases and their compositionality",
+        year=2013,
+        typical_seconds=30.0,
+    ),
+    Rung(
+        name="fasttext",
+        title="FastText, skip-gram with sub-words",
+        idea="a word is the sum of its pieces: inflections share what they learn, unseen words get vectors",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.word2vec:train_word2vec",
+        model_settings={"architecture": "skipgram", "subwords": True},
+        recipe="recipes/train_fasttext.py",
+        paper="Bojanowski et al., Enriching word vectors with subword information",
+        year=2017,
+        typical_seconds=60.0,
+    ),
+    Rung(
+        name="loaded_vectors",
+        title="vectors from a file",
+        idea="what was learnt elsewhere, from more text",
+        task="embeddings",
+        kind="classic",
+        model="nlpladder.models.vectors.word_vectors:WordVectors",
+        recipe=_CLIMB,
+        paper="given with --vectors",
+        year=0,
+        deterministic=True,
+    ),
+)
