@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
@@ -50,6 +51,8 @@ class TextCorpus:
             if spool is not None:
                 spool.close()
             raise
+        if spool is not None:
+            weakref.finalize(self, spool.close)
         self._spool = spool
 
     def close(self) -> None:

@@ -88,7 +88,7 @@ def encode_corpus(
     Raises:
         DataError: The stream cannot be read, the vocabulary names a word twice, or the spool file exists.
     """
-    source = stream if isinstance(stream, SentenceStream) else SentenceStream.from_tokens(stream)
+    source = stream if isinstance(stream, SentenceStream) else SentenceStream.from_tokens(stream, readings=1)
     table = WordTable(words)
     sink = _Spool(Path(spool)) if spool is not None else _Memory()
     with sink:

@@ -77,13 +77,19 @@ class SentenceStream:
         return stream
 
     @classmethod
-    def from_tokens(cls, sentences: Iterable[Sequence[str]]) -> Self:
+    def from_tokens(cls, sentences: Iterable[Sequence[str]], *, readings: int = 2) -> Self:
         """Take sentences that are lists of tokens.
+
+        Args:
+            sentences: The tokens of each sentence.
+            readings: How often they will be read; a generator is kept in a temporary file only for more than one.
 
         Raises:
             DataError: while reading, for a token that is empty or holds a blank, or a sentence that is one string.
         """
-        lines = TextCorpus(map(_checked_line, sentences) if iter(sentences) is sentences else _Lines(sentences))
+        lines = TextCorpus(
+            map(_checked_line, sentences) if iter(sentences) is sentences else _Lines(sentences), readings=readings
+        )
         return cls(lambda: _joined(iter(lines)), TextTokenizer(), lambda: _hash_texts(lines))
 
     def blocks(self) -> Iterator[bytes]:

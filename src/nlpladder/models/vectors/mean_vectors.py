@@ -1,6 +1,6 @@
 """Averaged word vectors and a logistic regression: the first rung on which similar words share what they learn.
 
-Vectors are trained with gensim's Word2Vec (Mikolov et al. 2013) on the training text, or loaded. A text is the
+Vectors are trained by skip-gram (Mikolov et al. 2013) on the training text, or loaded. A text is the
 idf-weighted mean of its words' vectors, standardised; word order is still ignored.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -33,7 +34,7 @@ class MeanVectorsClassifier(ArtefactMixin):
             GloVe or fastText, compressed or not; or a `WordVectors`. Trained on the training text when not given.
         vector_size, window, min_count, epochs, negative: Word2Vec's settings when vectors are trained (skip-gram).
         c_grid: Inverse regularisation strengths to choose from on the validation split.
-        seed: For training the vectors; one thread is used, so that the same seed gives the same vectors.
+        seed: For training the vectors, which is deterministic.
     """
 
     model_type = "nlpladder_mean_vectors"
@@ -106,22 +107,25 @@ class MeanVectorsClassifier(ArtefactMixin):
 
     def _train(self, tokens: list[list[str]], unlabeled: Iterable[str] | None) -> tuple[list[str], np.ndarray]:
         """Train on these texts (nothing else trains); return words and vectors, float32 (words, vector_size)."""
-        from gensim.models import Word2Vec
+        from nlpladder.models.vectors.word2vec import train_word2vec
+        from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+        from nlpladder.text.encoding import encode_corpus
 
-        corpus = [*tokens, *(_tokenize(text) for text in unlabeled or ())]
-        settings = {"vector_size": self.vector_size, "window": self.window, "negative": self.negative}
-        # A hash of its own: Python's differs from process to process, and gensim seeds each vector with it.
-        model = Word2Vec(
-            sg=1, min_count=self.min_count, seed=self.seed + 1, workers=1, hashfxn=_stable_hash, **settings
+        options = Word2VecOptions(
+            vector_size=self.vector_size,
+            window=self.window,
+            negative=self.negative,
+            min_count=self.min_count,
+            epochs=self.epochs,
+            seed=self.seed,
+            deterministic=True,
         )
-        model.build_vocab(corpus)
-        if not len(model.wv):
-            raise ModelError(
-                f"No word occurs {self.min_count} times in the training text, so no vector can be trained. "
-                "Lower min_count or give --model.vectors a file."
-            )
-        model.train(corpus, total_examples=len(corpus), epochs=self.epochs)
-        return list(model.wv.index_to_key), np.asarray(model.wv.vectors, dtype=np.float32)
+        corpus = encode_corpus(chain(tokens, (_tokenize(text) for text in unlabeled or ())))
+        try:
+            state = train_word2vec(corpus, options)
+        except DataError as error:
+            raise ModelError(f"No vectors can be trained: {error} Or give --model.vectors a file.") from error
+        return state.words, state.word_vectors()
 
     def _load(self) -> tuple[list[str], np.ndarray]:
         from nlpladder.models.vectors.word_vectors import WordVectors
@@ -229,9 +233,3 @@ class MeanVectorsClassifier(ArtefactMixin):
 
 def _tokenize(text: str) -> list[str]:
     return regex_tokenize(text.lower())
-
-
-def _stable_hash(text: str) -> int:
-    import zlib
-
-    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
