@@ -29,10 +29,12 @@ def test_the_matrix_is_scikit_learns():
 
 def test_singular_values_are_those_of_the_full_decomposition():
     corpus = encode_corpus(sentences())
-    found = train_lsa(corpus, LSAOptions(vector_size=3, min_count=1))
+    found = train_lsa(corpus, LSAOptions(vector_size=3, min_count=1, singular_power=1.0))
     order = np.argsort(-corpus.counts, kind="stable")
     exact = np.linalg.svd(line_word_matrix(corpus, order).toarray(), compute_uv=False)[:3]
     assert np.allclose(np.linalg.norm(found.vectors, axis=0), exact, rtol=1e-4)
+    even = train_lsa(corpus, LSAOptions(vector_size=3, min_count=1))
+    assert np.allclose(even.vectors * exact, found.vectors, atol=1e-4)
 
 
 def test_words_of_a_topic_lie_together_and_the_seed_decides():

@@ -1,8 +1,9 @@
 """Latent semantic analysis: word vectors from a truncated SVD of the TF-IDF weighted line-by-word matrix.
 
 With X of shape (lines, words), X[l, w] = (1 + log tf) log((1 + L) / (1 + df)), scaled to unit rows, and its best
-rank-k approximation U S V^T, the vector of word w is row w of V S (Deerwester et al. 1990; the randomised SVD is Halko
-et al. 2011, algorithm 4.4).
+rank-k approximation U S V^T, the vector of word w is row w of V S^p. Deerwester et al. (1990) take p = 1; smaller powers
+keep the first, most general dimensions from drowning the others (Levy et al. 2015, section 3.3). The randomised SVD is
+Halko et al. 2011, algorithm 4.4.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ class LSAOptions:
     vector_size: int = option(100, help="numbers in a vector: the singular values that are kept")
     min_count: int = option(5, help="words that occur less often are left out")
     max_vocabulary: int | None = option(None, help="keep only so many words, the most frequent ones")
+    singular_power: float = option(
+        0.0, help="power of the singular values that weighs each dimension; 1 as in the paper, 0 for equal weights"
+    )
     power_iterations: int = option(4, help="passes that sharpen the randomised SVD")
     seed: int = option(0, help="seed of the randomised SVD")
 
@@ -67,7 +71,7 @@ def train_lsa(corpus: EncodedCorpus, options: LSAOptions) -> LSAVectors:
     _, singular, right = randomized_svd(
         lines, options.vector_size, n_iter=options.power_iterations, random_state=options.seed, flip_sign=True
     )
-    vectors = (right * singular[:, None]).T  # (words, vector_size)
+    vectors = (right * singular[:, None] ** options.singular_power).T  # (words, vector_size)
     words = [corpus.words[word] for word in order.tolist()]
     return LSAVectors(words, corpus.counts[order], np.ascontiguousarray(vectors, dtype=np.float32))
 
