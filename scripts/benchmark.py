@@ -39,7 +39,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-SUITES = {"features": "bag-of-words, TF-IDF and hashing vectorisers against scikit-learn"}
+SUITES = {
+    "features": "bag-of-words, TF-IDF and hashing vectorisers against scikit-learn",
+    "vectors": "Word2Vec and FastText against gensim",
+    "glove": "GloVe against the Stanford programs, from text to vectors",
+    "ngram": "n-gram models against KenLM: estimation, ARPA files, scoring",
+}
 
 
 @dataclass(frozen=True)

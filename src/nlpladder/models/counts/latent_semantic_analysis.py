@@ -1,9 +1,9 @@
 """Latent semantic analysis: word vectors from a truncated SVD of the TF-IDF weighted line-by-word matrix.
 
 With X of shape (lines, words), X[l, w] = (1 + log tf) log((1 + L) / (1 + df)), scaled to unit rows, and its best
-rank-k approximation U S V^T, the vector of word w is row w of V S^p. Deerwester et al. (1990) take p = 1; smaller powers
-keep the first, most general dimensions from drowning the others (Levy et al. 2015, section 3.3). The randomised SVD is
-Halko et al. 2011, algorithm 4.4.
+rank-k approximation U S V^T, the vector of word w is row w of V S^p. Deerwester et al. (1990) take p = 1; smaller
+powers keep the first, most general dimensions from drowning the others (Levy et al. 2015, section 3.3). The randomised
+SVD is Halko et al. 2011, algorithm 4.4.
 """
 
 from __future__ import annotations
