@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from nlpladder.config import option, options_of, parse, run_recipe
 from nlpladder.data.corpora import CorpusOptions
-from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+from nlpladder.models.vectors.word2vec.options import Word2VecOptions
 from nlpladder.training.embedding_options import EmbeddingRunOptions, SavingOptions
 
 
@@ -31,8 +31,8 @@ def main() -> None:
     options = parse(TrainFastTextOptions, description=__doc__)
 
     from accelerate import PartialState
-    from nlpladder.evaluation.embeddings import load_benchmarks
 
+    from nlpladder.evaluation.embeddings import load_benchmarks
     from nlpladder.ladder import find_rung
     from nlpladder.tasks.base import RungSettings
     from nlpladder.train_embeddings import EmbeddingData, train_embeddings

@@ -85,10 +85,10 @@ def train_with_programs(corpus: Path, vectors: Path, epochs: int) -> float:
 
 def train_with_nlpladder(corpus: Path, vectors: Path, epochs: int) -> float:
     """Do the same with this package."""
-    from nlpladder.models.vectors.cooccurrence import count_cooccurrences
-    from nlpladder.models.vectors.glove import train_glove
-    from nlpladder.models.vectors.glove_options import GloveOptions
-    from nlpladder.models.vectors.text_vectors import write_text_vectors
+    from nlpladder.models.vectors.files.text_vectors import write_text_vectors
+    from nlpladder.models.vectors.glove.cooccurrence import count_cooccurrences
+    from nlpladder.models.vectors.glove.options import GloveOptions
+    from nlpladder.models.vectors.glove.training import train_glove
     from nlpladder.models.vectors.vector_table import VectorTable
     from nlpladder.text.encoding import encode_corpus
     from nlpladder.text.sentence_stream import SentenceStream
@@ -106,9 +106,9 @@ def train_with_nlpladder(corpus: Path, vectors: Path, epochs: int) -> float:
 
 def compile_kernels() -> None:
     """Call every kernel once."""
-    from nlpladder.models.vectors.cooccurrence import count_cooccurrences
-    from nlpladder.models.vectors.glove import train_glove
-    from nlpladder.models.vectors.glove_options import GloveOptions
+    from nlpladder.models.vectors.glove.cooccurrence import count_cooccurrences
+    from nlpladder.models.vectors.glove.options import GloveOptions
+    from nlpladder.models.vectors.glove.training import train_glove
     from nlpladder.text.encoding import encode_corpus
 
     corpus = encode_corpus([["a", "b", "a"]] * 50)

@@ -110,8 +110,8 @@ def train_with_gensim(path: Path, settings: dict[str, Any]) -> np.ndarray:
 
 def train_with_nlpladder(path: Path, settings: dict[str, Any]) -> np.ndarray:
     """Train with this package; return the vectors."""
-    from nlpladder.models.vectors.word2vec import train_word2vec
-    from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+    from nlpladder.models.vectors.word2vec.options import Word2VecOptions
+    from nlpladder.models.vectors.word2vec.training import train_word2vec
     from nlpladder.text.encoding import encode_corpus
     from nlpladder.text.sentence_stream import SentenceStream
 
@@ -121,8 +121,8 @@ def train_with_nlpladder(path: Path, settings: dict[str, Any]) -> np.ndarray:
 
 def compile_kernels() -> None:
     """Call every kernel once."""
-    from nlpladder.models.vectors.word2vec import train_word2vec
-    from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+    from nlpladder.models.vectors.word2vec.options import Word2VecOptions
+    from nlpladder.models.vectors.word2vec.training import train_word2vec
     from nlpladder.text.encoding import encode_corpus
 
     corpus = encode_corpus([["some", "words", "to", "warm", "up"], ["some", "more", "words"]] * 20)

@@ -120,8 +120,8 @@ def test_an_interrupted_training_ends_as_the_uninterrupted_one(name, data, bench
 
         return save
 
-    from nlpladder.models.vectors.glove_state import GloveState
-    from nlpladder.models.vectors.training_state import TrainingState
+    from nlpladder.models.vectors.glove.training_state import GloveState
+    from nlpladder.models.vectors.word2vec.training_state import TrainingState
 
     with pytest.MonkeyPatch.context() as patch:
         for state_class in (GloveState, TrainingState):

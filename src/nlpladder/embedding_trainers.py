@@ -44,9 +44,9 @@ def _load(
 def _train_word2vec(
     data: EmbeddingData, options: Any, folder: RunFolder, saving: SavingOptions, say: Callable[[str], None]
 ) -> tuple[WordVectors, list[str]]:
-    from nlpladder.models.vectors.training_state import TrainingState
     from nlpladder.models.vectors.unseen_words import SubwordVectors
-    from nlpladder.models.vectors.word2vec import extend, train_word2vec
+    from nlpladder.models.vectors.word2vec.training import extend, train_word2vec
+    from nlpladder.models.vectors.word2vec.training_state import TrainingState
     from nlpladder.models.vectors.word_vectors import WordVectors
 
     corpus, kept = data.encoded(), folder.checkpoints / STATE_FOLDER
@@ -74,9 +74,9 @@ def _train_word2vec(
 def _train_glove(
     data: EmbeddingData, options: Any, folder: RunFolder, saving: SavingOptions, say: Callable[[str], None]
 ) -> tuple[WordVectors, list[str]]:
-    from nlpladder.models.vectors.cooccurrence import count_cooccurrences
-    from nlpladder.models.vectors.glove import extend_state, train_glove
-    from nlpladder.models.vectors.glove_state import GloveState
+    from nlpladder.models.vectors.glove.cooccurrence import count_cooccurrences
+    from nlpladder.models.vectors.glove.training import extend_state, train_glove
+    from nlpladder.models.vectors.glove.training_state import GloveState
     from nlpladder.models.vectors.word_vectors import WordVectors
 
     corpus, kept = data.encoded(), folder.checkpoints / STATE_FOLDER

@@ -87,8 +87,8 @@ def trainer_options(rung: Rung, settings: RungSettings, seed: int) -> Any:
         ConfigError: for an unknown option, or vectors from a file without a path.
     """
     from nlpladder.models.counts.latent_semantic_analysis import LSAOptions
-    from nlpladder.models.vectors.glove_options import GloveOptions
-    from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+    from nlpladder.models.vectors.glove.options import GloveOptions
+    from nlpladder.models.vectors.word2vec.options import Word2VecOptions
 
     given = {**rung.model_settings, **settings.model}
     if _trainer(rung) == "WordVectors":

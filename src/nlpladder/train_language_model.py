@@ -139,7 +139,11 @@ def _train(
         spool = work / "ids.bin" if options.memory is not None else None
         found = estimate(encoded or encode_corpus(corpus.train, spool=spool), options, folder=work)
     model = NGramLanguageModel.from_levels(
-        found.levels, found.words, tokenizer=corpus.train.tokenizer, sentence_marks=options.sentence_marks
+        found.levels,
+        found.words,
+        tokenizer=corpus.train.tokenizer,
+        sentence_marks=options.sentence_marks,
+        suffix_closed=True,
     )
     return model, list(found.notes)
 

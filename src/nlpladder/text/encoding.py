@@ -108,7 +108,7 @@ def encode_corpus(
 
 
 class WordTable:
-    """Words and their ids: an open-addressing hash table over the words' bytes.
+    """Words and their ids: an open-addressing hash table.
 
     Args:
         words: A closed vocabulary, or None for one that grows.
@@ -155,7 +155,7 @@ class WordTable:
         position = written = 0
         while True:
             position, written = encode_block(
-                block, position, ids, written, self._hashes, self._slots, self._arena, self._starts, self._counts,
+                block, position, ids, written, self._slots, self._arena, self._starts, self._counts,
                 self._grow, self._state,
             )  # fmt: skip
             if position >= block.size:
@@ -190,9 +190,8 @@ class WordTable:
         from nlpladder.text.encoding_kernels import insert_words
 
         size = 1 << int(4 * self._counts.size - 1).bit_length()
-        self._hashes: Any = np.zeros(size, dtype=np.uint64)
-        self._slots: Any = np.full(size, -1, dtype=np.int32)
-        return int(insert_words(self._hashes, self._slots, self._arena, self._starts, int(self._state[0])))
+        self._slots: Any = np.zeros((size, 3), dtype=np.uint64)
+        return int(insert_words(self._slots, self._arena, self._starts, int(self._state[0])))
 
 
 class _Memory:

@@ -9,9 +9,14 @@ import numpy as np
 
 FNV_OFFSET = np.uint64(14695981039346656037)
 FNV_PRIME = np.uint64(1099511628211)
+#: A second offset and multiplier, those of Knuth's MMIX generator.
+MMIX_OFFSET = np.uint64(1442695040888963407)
+MMIX_PRIME = np.uint64(6364136223846793005)
 MIX = np.uint64(0xD6E8FEB86659FD93)
 SHIFT = np.uint64(32)
 
+#: The columns of `slots`. An empty slot has the entry 0; word i has i + 1.
+FIRST_HASH, SECOND_HASH, ENTRY = range(3)
 #: The entries of `state`, which carries the scan from block to block.
 WORDS, SENTENCES, OPEN, UNKNOWN_TOKENS, ARENA = range(5)
 SENTENCE_END_ID = np.int32(-1)
@@ -25,46 +30,38 @@ def is_separator(byte: Any) -> bool:
     return byte <= 32 and (byte == 32 or byte == 10 or byte == 9 or byte == 13 or byte == 0)
 
 
-@nb.njit(cache=True, nogil=True)
-def hash_word(text: Any, begin: int, end: int) -> Any:
-    """Hash bytes: FNV-1a over 64 bits, mixed so that every bit of the result depends on every byte."""
-    value = FNV_OFFSET
-    for position in range(begin, end):
-        value = (value ^ np.uint64(text[position])) * FNV_PRIME
+@nb.njit(inline="always")
+def mixed(value: Any) -> Any:
+    """Let every bit of a hash depend on every other."""
     value = (value ^ (value >> SHIFT)) * MIX
     return value ^ (value >> SHIFT)
 
 
 @nb.njit(cache=True, nogil=True)
-def find_slot(text: Any, begin: int, end: int, hashed: Any, hashes: Any, slots: Any, arena: Any, starts: Any) -> Any:
+def find_slot(slots: Any, first: Any, second: Any) -> Any:
     """Return the slot of a word, or the empty slot where it belongs.
 
+    Words are told apart by two hashes of 64 bits: among 10 million words the chance that any two share both is 1e-25.
+    One slot is one access to memory, where a comparison of the words' letters would be three.
+
     Args:
-        text: Bytes that hold the word.
-        begin: Where it begins.
-        end: Where it ends.
-        hashed: Its hash.
-        hashes: Hash of the word in each slot; shape (slots,), a power of two.
-        slots: Id of the word in each slot, or -1; shape (slots,).
-        arena: The bytes of all words, one after the other.
-        starts: Where each word begins in `arena`, and the end; shape (words + 1,) or more.
+        slots: Both hashes and the entry of each slot; uint64, shape (slots, 3), a power of two of them.
+        first: The word's first hash.
+        second: Its second hash.
     """
-    mask = np.uint64(slots.size - 1)
-    slot = hashed & mask
-    while slots[slot] >= 0:
-        if hashes[slot] == hashed:
-            first = starts[slots[slot]]
-            size = end - begin
-            if starts[slots[slot] + 1] - first == size:
-                same = True
-                for offset in range(size):
-                    if arena[first + offset] != text[begin + offset]:
-                        same = False
-                        break
-                if same:
-                    return np.int64(slot)
+    mask = np.uint64(slots.shape[0] - 1)
+    slot = first & mask
+    while slots[slot, ENTRY] != 0 and (slots[slot, FIRST_HASH] != first or slots[slot, SECOND_HASH] != second):
         slot = (slot + np.uint64(1)) & mask
-    return np.int64(slot)
+    return slot
+
+
+@nb.njit(inline="always")
+def fill_slot(slots: Any, slot: Any, first: Any, second: Any, word: Any) -> None:
+    """Put word number `word` into an empty slot."""
+    slots[slot, FIRST_HASH] = first
+    slots[slot, SECOND_HASH] = second
+    slots[slot, ENTRY] = np.uint64(word + 1)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -73,7 +70,6 @@ def encode_block(
     position: int,
     ids: Any,
     written: int,
-    hashes: Any,
     slots: Any,
     arena: Any,
     starts: Any,
@@ -88,10 +84,9 @@ def encode_block(
         position: Where to begin.
         ids: Receives the ids; shape (bytes + 1,) or more.
         written: How many ids it holds already.
-        hashes: See `find_slot`.
-        slots: See `find_slot`.
-        arena: See `find_slot`; receives new words.
-        starts: See `find_slot`; receives new words.
+        slots: See `find_slot`; receives new words.
+        arena: The bytes of all words, one after the other; receives new ones.
+        starts: Where each word begins in `arena`, and the end; shape (words + 1,) or more.
         counts: How often each word occurred; shape (words,) or more.
         grow: Whether new words join the table; otherwise they become `UNKNOWN_ID`.
         state: See the constants above; shape (5,).
@@ -101,7 +96,7 @@ def encode_block(
         were written in all.
     """
     n_bytes = block.size
-    most_words = min(counts.size, slots.size // 2)
+    most_words = min(counts.size, slots.shape[0] // 2)
     while position < n_bytes:
         byte = block[position]
         if is_separator(byte):
@@ -113,11 +108,15 @@ def encode_block(
             position += 1
             continue
         begin = position
+        first, second = FNV_OFFSET, MMIX_OFFSET
         while position < n_bytes and not is_separator(block[position]):
+            letter = np.uint64(block[position])
+            first = (first ^ letter) * FNV_PRIME
+            second = (second + letter) * MMIX_PRIME
             position += 1
-        hashed = hash_word(block, begin, position)
-        slot = find_slot(block, begin, position, hashed, hashes, slots, arena, starts)
-        word = slots[slot]
+        first, second = mixed(first), mixed(second)
+        slot = find_slot(slots, first, second)
+        word = np.int64(slots[slot, ENTRY]) - 1
         if word < 0 and grow:
             n_words = state[WORDS]
             size = position - begin
@@ -128,9 +127,8 @@ def encode_block(
             state[ARENA] += size
             state[WORDS] += 1
             starts[n_words + 1] = state[ARENA]
-            hashes[slot] = hashed
-            slots[slot] = n_words
-            word = np.int32(n_words)
+            fill_slot(slots, slot, first, second, n_words)
+            word = n_words
         if word < 0:
             state[UNKNOWN_TOKENS] += 1
             ids[written] = UNKNOWN_ID
@@ -143,19 +141,23 @@ def encode_block(
 
 
 @nb.njit(cache=True, nogil=True)
-def insert_words(hashes: Any, slots: Any, arena: Any, starts: Any, n_words: int) -> int:
+def insert_words(slots: Any, arena: Any, starts: Any, n_words: int) -> int:
     """Fill an empty table with the first `n_words` words of the arena.
 
     Returns:
         -1, or the number of the first word that occurs twice.
     """
     for word in range(n_words):
-        hashed = hash_word(arena, starts[word], starts[word + 1])
-        slot = find_slot(arena, starts[word], starts[word + 1], hashed, hashes, slots, arena, starts)
-        if slots[slot] >= 0:
+        first, second = FNV_OFFSET, MMIX_OFFSET
+        for position in range(starts[word], starts[word + 1]):
+            letter = np.uint64(arena[position])
+            first = (first ^ letter) * FNV_PRIME
+            second = (second + letter) * MMIX_PRIME
+        first, second = mixed(first), mixed(second)
+        slot = find_slot(slots, first, second)
+        if slots[slot, ENTRY] != 0:
             return word
-        hashes[slot] = hashed
-        slots[slot] = word
+        fill_slot(slots, slot, first, second, word)
     return -1
 
 

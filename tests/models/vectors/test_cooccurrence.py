@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpladder.errors import ConfigError, DataError, ModelError, RunError
-from nlpladder.models.vectors import cooccurrence, cooccurrence_files
-from nlpladder.models.vectors.cooccurrence import count_cooccurrences
-from nlpladder.models.vectors.cooccurrence_records import Cooccurrences
-from nlpladder.models.vectors.glove_options import GloveOptions
+from nlpladder.models.vectors.glove import cooccurrence, cooccurrence_files
+from nlpladder.models.vectors.glove.cooccurrence import count_cooccurrences
+from nlpladder.models.vectors.glove.cooccurrence_records import Cooccurrences
+from nlpladder.models.vectors.glove.options import GloveOptions
 from nlpladder.text.encoding import encode_corpus
 
 SENTENCES = st.lists(st.lists(st.sampled_from([*"abcdefghij", "naïve", "語", "-", "</s>"]), max_size=12), max_size=12)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from nlpladder.errors import ModelError, RunError
-from nlpladder.models.vectors import glove_state
-from nlpladder.models.vectors.cooccurrence import count_cooccurrences
-from nlpladder.models.vectors.cooccurrence_records import Cooccurrences, Segment
-from nlpladder.models.vectors.glove import extend_state, initial_state, rounds_of_epoch, train_glove
-from nlpladder.models.vectors.glove_options import GloveOptions
-from nlpladder.models.vectors.glove_state import ARRAYS, GloveState
+from nlpladder.models.vectors.glove import training_state
+from nlpladder.models.vectors.glove.cooccurrence import count_cooccurrences
+from nlpladder.models.vectors.glove.cooccurrence_records import Cooccurrences, Segment
+from nlpladder.models.vectors.glove.options import GloveOptions
+from nlpladder.models.vectors.glove.training import extend_state, initial_state, rounds_of_epoch, train_glove
+from nlpladder.models.vectors.glove.training_state import ARRAYS, GloveState
 from nlpladder.text.encoding import encode_corpus
 
 TOPICS = [[f"{kind}{number}" for number in range(8)] for kind in ("fish", "star", "cake")]
@@ -234,7 +234,7 @@ def test_a_saved_state_is_replaced_in_one_step(counted, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(glove_state.Path, "replace", killed)  # what came before it is on disk: a kill at this moment
+        patched.setattr(training_state.Path, "replace", killed)  # what came before it is on disk: a kill at this moment
         with pytest.raises(KeyboardInterrupt):
             second.save(tmp_path)
     assert_equal_states(GloveState.load(tmp_path), first)

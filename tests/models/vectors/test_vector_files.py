@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpladder.errors import ConfigError, DataError, RunError
-from nlpladder.models.vectors import text_vectors
+from nlpladder.models.vectors.files import text_vectors
+from nlpladder.models.vectors.files.vector_files import read_vectors, write_vectors
 from nlpladder.models.vectors.unseen_words import SubwordVectors
-from nlpladder.models.vectors.vector_files import read_vectors, write_vectors
 from nlpladder.models.vectors.vector_table import VectorTable
 from nlpladder.models.vectors.word_vectors import WordVectors
 

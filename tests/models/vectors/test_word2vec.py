@@ -9,15 +9,15 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from nlpladder.errors import ConfigError, DataError, ModelError, RunError
-from nlpladder.models.vectors import word2vec_trainer
-from nlpladder.models.vectors.hierarchical_softmax import HuffmanTree
-from nlpladder.models.vectors.negative_sampling import sigmoid_table
 from nlpladder.models.vectors.subwords import hash_ngrams, input_rows
-from nlpladder.models.vectors.training_state import TrainingState
-from nlpladder.models.vectors.vector_kernels import padded_rows
-from nlpladder.models.vectors.word2vec import extend, train_word2vec
-from nlpladder.models.vectors.word2vec_kernels import draw_word, mix, train_chunk
-from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+from nlpladder.models.vectors.word2vec import trainer
+from nlpladder.models.vectors.word2vec.hierarchical_softmax import HuffmanTree
+from nlpladder.models.vectors.word2vec.kernels import draw_word, mix, train_chunk
+from nlpladder.models.vectors.word2vec.negative_sampling import sigmoid_table
+from nlpladder.models.vectors.word2vec.options import Word2VecOptions
+from nlpladder.models.vectors.word2vec.row_kernels import padded_rows
+from nlpladder.models.vectors.word2vec.training import extend, train_word2vec
+from nlpladder.models.vectors.word2vec.training_state import TrainingState
 from nlpladder.text.encoding import encode_corpus
 
 FAST = Word2VecOptions(vector_size=10, min_count=1, subsample=0.0, epochs=2, num_buckets=500, num_threads=1)
@@ -199,7 +199,7 @@ def test_updates_are_those_of_the_equations(kind, negative):
 
 
 def alias_of_all_words(number):
-    from nlpladder.models.vectors.negative_sampling import alias_table
+    from nlpladder.models.vectors.word2vec.negative_sampling import alias_table
 
     return alias_table(np.arange(number, 0, -1), 0.75)
 
@@ -310,7 +310,7 @@ def test_neighbours_come_from_the_same_topic(corpus, kind, num_threads):
 
 
 def test_subsampling_skips_only_frequent_words():
-    from nlpladder.models.vectors.training_corpus import keep_thresholds
+    from nlpladder.models.vectors.word2vec.training_corpus import keep_thresholds
 
     counts = np.array([900_000, 99_000, 1000])
     shares = keep_thresholds(counts, 1e-3) / 2**32
@@ -387,7 +387,7 @@ def test_max_vocabulary_keeps_the_most_frequent(corpus):
 
 
 def test_a_corpus_on_disk_gives_the_same_bytes(corpus, tmp_path):
-    from nlpladder.models.vectors.training_corpus import pieces
+    from nlpladder.models.vectors.word2vec.training_corpus import pieces
 
     spooled = encode_corpus(topical_sentences(), spool=tmp_path / "ids")
     assert_same(train_word2vec(corpus, FAST), train_word2vec(spooled, FAST))
@@ -400,7 +400,7 @@ def test_a_corpus_on_disk_gives_the_same_bytes(corpus, tmp_path):
 
 
 def test_slices_begin_with_sentences(corpus):
-    from nlpladder.models.vectors.training_corpus import slice_borders
+    from nlpladder.models.vectors.word2vec.training_corpus import slice_borders
 
     for number in (1, 2, 7, 1000):
         borders = slice_borders(corpus.ids, number)
@@ -410,7 +410,7 @@ def test_slices_begin_with_sentences(corpus):
 
 
 def test_progress_counts_up_to_all_words(corpus, monkeypatch):
-    monkeypatch.setattr(word2vec_trainer, "_REPORT_EVERY", 1e-4)
+    monkeypatch.setattr(trainer, "_REPORT_EVERY", 1e-4)
     reports = []
     train_word2vec(corpus, dataclasses.replace(FAST, epochs=3, num_threads=2), progress=reports.append)
     assert reports[0].stage == "compiling"

@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from nlpladder.errors import ConfigError, ModelError, RunError
-from nlpladder.models.vectors import phrases
-from nlpladder.models.vectors.hierarchical_softmax import HuffmanTree
-from nlpladder.models.vectors.negative_sampling import alias_table
-from nlpladder.models.vectors.phrases import join_phrases
-from nlpladder.models.vectors.private_rows import BUSY_ROWS, PrivateRows
 from nlpladder.models.vectors.subwords import hash_ngrams, input_rows
-from nlpladder.models.vectors.training_state import STATE_NAME, TrainingState
-from nlpladder.models.vectors.vector_kernels import BLOCK, padded_rows
-from nlpladder.models.vectors.word2vec import train_word2vec
-from nlpladder.models.vectors.word2vec_kernels import draw_word, mix
-from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+from nlpladder.models.vectors.word2vec import phrases
+from nlpladder.models.vectors.word2vec.hierarchical_softmax import HuffmanTree
+from nlpladder.models.vectors.word2vec.kernels import draw_word, mix
+from nlpladder.models.vectors.word2vec.negative_sampling import alias_table
+from nlpladder.models.vectors.word2vec.options import Word2VecOptions
+from nlpladder.models.vectors.word2vec.phrases import join_phrases
+from nlpladder.models.vectors.word2vec.private_rows import BUSY_ROWS, PrivateRows
+from nlpladder.models.vectors.word2vec.row_kernels import BLOCK, padded_rows
+from nlpladder.models.vectors.word2vec.training import train_word2vec
+from nlpladder.models.vectors.word2vec.training_state import STATE_NAME, TrainingState
 from nlpladder.text.encoding import encode_corpus
 
 SMALL = Word2VecOptions(vector_size=5, min_count=1, epochs=1, num_buckets=50, num_threads=1)
@@ -306,7 +306,7 @@ def test_killed_while_saving_leaves_a_whole_state(state, tmp_path, moment):
     code = f"""
 import os, signal, sys
 import safetensors.numpy, pathlib
-from nlpladder.models.vectors.training_state import TrainingState
+from nlpladder.models.vectors.word2vec.training_state import TrainingState
 def die(*arguments, **options): os.kill(os.getpid(), signal.SIGKILL)
 def half_written(arrays, path): path.write_bytes(b"half"); die()
 if "{moment}" == "save_file": safetensors.numpy.save_file = half_written

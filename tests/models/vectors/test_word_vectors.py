@@ -13,12 +13,12 @@ from gensim.models import FastText, KeyedVectors
 
 import nlpladder
 from nlpladder.errors import ConfigError, DataError, ModelError, RunError
-from nlpladder.models.vectors import model2vec_layout
 from nlpladder.models.vectors.alignment import align
+from nlpladder.models.vectors.files import model2vec_layout
+from nlpladder.models.vectors.files.tensor_files import map_tensors
 from nlpladder.models.vectors.neighbours import NeighbourIndex
 from nlpladder.models.vectors.quantization import from_int8, to_int8
 from nlpladder.models.vectors.spelling import UnknownWordError, nearest_spellings
-from nlpladder.models.vectors.tensor_files import map_tensors
 from nlpladder.models.vectors.unseen_words import SubwordVectors
 from nlpladder.models.vectors.word_vectors import WordVectors
 

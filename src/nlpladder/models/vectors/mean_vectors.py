@@ -107,8 +107,8 @@ class MeanVectorsClassifier(ArtefactMixin):
 
     def _train(self, tokens: list[list[str]], unlabeled: Iterable[str] | None) -> tuple[list[str], np.ndarray]:
         """Train on these texts (nothing else trains); return words and vectors, float32 (words, vector_size)."""
-        from nlpladder.models.vectors.word2vec import train_word2vec
-        from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+        from nlpladder.models.vectors.word2vec.options import Word2VecOptions
+        from nlpladder.models.vectors.word2vec.training import train_word2vec
         from nlpladder.text.encoding import encode_corpus
 
         options = Word2VecOptions(

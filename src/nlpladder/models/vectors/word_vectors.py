@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from nlpladder.errors import ModelError
+from nlpladder.models.vectors.files.vector_files import VectorFormat, read_vectors, write_vectors
 from nlpladder.models.vectors.quantization import Storage, StorageLoss, check_storage, measure_loss
 from nlpladder.models.vectors.unseen_words import SubwordVectors, encode_word
-from nlpladder.models.vectors.vector_files import VectorFormat, read_vectors, write_vectors
 from nlpladder.models.vectors.vector_queries import VectorQueries
 from nlpladder.models.vectors.vector_table import VectorTable, all_finite
 
@@ -158,7 +158,7 @@ class WordVectors(VectorQueries):
         Raises:
             ModelError: If there is no such folder or repository, or it holds no vectors.
         """
-        from nlpladder.models.vectors.model2vec_layout import PATTERNS, load_folder
+        from nlpladder.models.vectors.files.model2vec_layout import PATTERNS, load_folder
 
         path = os.fspath(pretrained_model_name_or_path)
         if os.path.isdir(path):
@@ -201,7 +201,7 @@ class WordVectors(VectorQueries):
         Raises:
             RunError: If the folder holds files and `overwrite` is False.
         """
-        from nlpladder.models.vectors.model2vec_layout import save_folder
+        from nlpladder.models.vectors.files.model2vec_layout import save_folder
 
         folder = Path(save_directory)
         save_folder(self.to_table(), folder, storage=storage, card=self._card(storage), overwrite=overwrite)

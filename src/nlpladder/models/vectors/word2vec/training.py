@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from nlpladder.errors import ConfigError, RunError
-from nlpladder.models.vectors.hierarchical_softmax import HuffmanTree
-from nlpladder.models.vectors.phrases import join_phrases
-from nlpladder.models.vectors.training_corpus import choose_words, corpus_fingerprint
-from nlpladder.models.vectors.training_state import STRUCTURE, TrainingState
-from nlpladder.models.vectors.word2vec_options import Word2VecOptions
-from nlpladder.models.vectors.word2vec_trainer import Checkpoint, Report, Word2VecTrainer
+from nlpladder.models.vectors.word2vec.hierarchical_softmax import HuffmanTree
+from nlpladder.models.vectors.word2vec.options import Word2VecOptions
+from nlpladder.models.vectors.word2vec.phrases import join_phrases
+from nlpladder.models.vectors.word2vec.trainer import Checkpoint, Report, Word2VecTrainer
+from nlpladder.models.vectors.word2vec.training_corpus import choose_words, corpus_fingerprint
+from nlpladder.models.vectors.word2vec.training_state import STRUCTURE, TrainingState
 from nlpladder.text.encoding import EncodedCorpus
 
 
@@ -118,7 +118,7 @@ def _enlarged(
 ) -> TrainingState:
     """Return a state with the words of `old`, if any, and those of the corpus."""
     from nlpladder.models.vectors.subwords import hash_ngrams
-    from nlpladder.models.vectors.vector_kernels import padded_rows
+    from nlpladder.models.vectors.word2vec.row_kernels import padded_rows
 
     size = options.vector_size
     old_words = [] if old is None else old.words

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nlpladder.models.vectors.training_corpus import pieces
-from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+from nlpladder.models.vectors.word2vec.options import Word2VecOptions
+from nlpladder.models.vectors.word2vec.training_corpus import pieces
 from nlpladder.text.encoding import EncodedCorpus
 
 JOINT = "_"
@@ -52,7 +52,7 @@ def _table(slots: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
 
 def _count_pairs(corpus: EncodedCorpus, min_count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return all pairs of neighbours, ``left << 32 | right``, and how often each occurs."""
-    from nlpladder.models.vectors.phrase_kernels import count_pairs, insert_pairs
+    from nlpladder.models.vectors.word2vec.phrase_kernels import count_pairs, insert_pairs
 
     frequent = corpus.counts >= max(min_count, 1)
     keys, values = _table(_FIRST_SLOTS)
@@ -74,7 +74,7 @@ def _count_pairs(corpus: EncodedCorpus, min_count: int) -> tuple[npt.NDArray[np.
 
 def _joined(corpus: EncodedCorpus, phrases: npt.NDArray[np.int64]) -> EncodedCorpus:
     """Return the corpus with these pairs joined."""
-    from nlpladder.models.vectors.phrase_kernels import insert_pairs, join_pairs
+    from nlpladder.models.vectors.word2vec.phrase_kernels import insert_pairs, join_pairs
 
     words = list(corpus.words)
     known = {word: number for number, word in enumerate(words)}

@@ -120,7 +120,7 @@ def write_text_vectors(table: VectorTable, stream: BinaryIO, path: Path, *, head
     Raises:
         DataError: If a word holds a blank or a line's end.
     """
-    from nlpladder.models.vectors.text_vector_kernels import powers_of_ten, write_rows
+    from nlpladder.models.vectors.files.text_vector_kernels import powers_of_ten, write_rows
 
     check_words_writable(table.words, " \t\n\r", path, "text formats end a word with a blank")
     check_finite(table.vectors, path)
@@ -208,7 +208,7 @@ def _read_header(block: bytes, path: Path) -> tuple[int | None, int, bytes]:
 
 def _parse_block(text: bytes, dimensions: int) -> _Block | tuple[int, int, str]:
     """Parse whole lines; returns the block, or the line of an error, its kind and its text."""
-    from nlpladder.models.vectors import text_vector_kernels as kernels
+    from nlpladder.models.vectors.files import text_vector_kernels as kernels
 
     array = np.frombuffer(text, np.uint8)
     most_rows = text.count(b"\n") + 1

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nlpladder.config import build
 from nlpladder.errors import ModelError, RunError
-from nlpladder.models.vectors.glove_options import GloveOptions
+from nlpladder.models.vectors.glove.options import GloveOptions
 
 Float32Array = npt.NDArray[np.float32]
 STATE_FILE = "glove_state.json"

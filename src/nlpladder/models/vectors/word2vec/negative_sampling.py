@@ -25,7 +25,7 @@ def alias_table(counts: npt.NDArray[np.int64], exponent: float) -> npt.NDArray[n
     Raises:
         ConfigError: if the powers are not finite.
     """
-    from nlpladder.models.vectors.sampling_kernels import fill_alias_table
+    from nlpladder.models.vectors.word2vec.sampling_kernels import fill_alias_table
 
     with np.errstate(over="ignore", invalid="ignore"):
         weights = np.maximum(counts, 1).astype(np.float64) ** exponent
@@ -39,7 +39,7 @@ def alias_table(counts: npt.NDArray[np.int64], exponent: float) -> npt.NDArray[n
 
 def sigmoid_table() -> npt.NDArray[np.float32]:
     """Return the logistic function at the middle of each cell, with 0 before the first and 1 behind the last."""
-    from nlpladder.models.vectors.word2vec_kernels import LARGEST_SCORE, SIGMOID_CELLS
+    from nlpladder.models.vectors.word2vec.kernels import LARGEST_SCORE, SIGMOID_CELLS
 
     middles = (np.arange(SIGMOID_CELLS) + 0.5) * (2 * LARGEST_SCORE / SIGMOID_CELLS) - LARGEST_SCORE
     return np.concatenate([[0], 1 / (1 + np.exp(-middles)), [1]]).astype(np.float32)

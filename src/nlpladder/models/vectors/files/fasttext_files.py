@@ -38,8 +38,8 @@ def read_fasttext_binary(stream: BinaryIO, path: Path) -> VectorTable:
     Raises:
         DataError: If the file is cut short, a classifier, or quantised (``.ftz``).
     """
-    from nlpladder.models.vectors.binary_vector_kernels import scan_dictionary
-    from nlpladder.models.vectors.text_vector_kernels import join_spans
+    from nlpladder.models.vectors.files.binary_vector_kernels import scan_dictionary
+    from nlpladder.models.vectors.files.text_vector_kernels import join_spans
 
     magic, version = _unpack(stream, "<2i", path)
     if magic != MAGIC:

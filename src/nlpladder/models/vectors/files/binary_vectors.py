@@ -31,8 +31,8 @@ def read_binary_vectors(stream: BinaryIO, path: Path, *, limit: int | None = Non
     Raises:
         DataError: If the header is wrong, the file ends before its number of words, or a number is not finite.
     """
-    from nlpladder.models.vectors.binary_vector_kernels import scan_records
-    from nlpladder.models.vectors.text_vector_kernels import join_spans
+    from nlpladder.models.vectors.files.binary_vector_kernels import scan_records
+    from nlpladder.models.vectors.files.text_vector_kernels import join_spans
 
     header = stream.readline(200).split()
     if len(header) != 2 or not all(field.isdigit() for field in header) or int(header[1]) == 0:

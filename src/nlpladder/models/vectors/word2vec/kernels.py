@@ -24,7 +24,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from nlpladder.models.vectors.vector_kernels import (
+from nlpladder.models.vectors.word2vec.row_kernels import (
     add_scaled,
     add_to_row,
     move_1_row,

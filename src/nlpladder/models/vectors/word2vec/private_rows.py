@@ -30,7 +30,7 @@ class PrivateRows:
     """
 
     def __init__(self, shared: npt.NDArray[np.float32], traffic: npt.NDArray[Any], num_workers: int) -> None:
-        from nlpladder.models.vectors.vector_kernels import padded_rows
+        from nlpladder.models.vectors.word2vec.row_kernels import padded_rows
 
         self.num_shared, self.num_workers = len(shared), num_workers
         self.busy = np.argsort(-traffic, kind="stable")[:BUSY_ROWS]

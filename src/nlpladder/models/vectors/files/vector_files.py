@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nlpladder.errors import ConfigError, DataError, did_you_mean
-from nlpladder.models.vectors.binary_vectors import read_binary_vectors, write_binary_vectors
-from nlpladder.models.vectors.compressed_files import open_for_reading, open_for_writing
-from nlpladder.models.vectors.fasttext_files import MAGIC, read_fasttext_binary, write_fasttext_binary
-from nlpladder.models.vectors.text_vectors import read_text_vectors, write_text_vectors
+from nlpladder.models.vectors.files.binary_vectors import read_binary_vectors, write_binary_vectors
+from nlpladder.models.vectors.files.compressed_files import open_for_reading, open_for_writing
+from nlpladder.models.vectors.files.fasttext_files import MAGIC, read_fasttext_binary, write_fasttext_binary
+from nlpladder.models.vectors.files.text_vectors import read_text_vectors, write_text_vectors
 from nlpladder.models.vectors.vector_table import VectorTable
 
 VectorFormat = Literal["word2vec", "word2vec_binary", "glove", "fasttext", "fasttext_binary"]

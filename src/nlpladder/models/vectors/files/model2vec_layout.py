@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from nlpladder.errors import ModelError, RunError
+from nlpladder.models.vectors.files.tensor_files import Tensor, map_tensors, write_tensors
+from nlpladder.models.vectors.files.word_tokenizer import tokenizer_json, unknown_token
 from nlpladder.models.vectors.quantization import Storage, check_half, check_storage, from_int8, to_int8
-from nlpladder.models.vectors.tensor_files import Tensor, map_tensors, write_tensors
 from nlpladder.models.vectors.unseen_words import SubwordVectors
 from nlpladder.models.vectors.vector_table import VectorTable
-from nlpladder.models.vectors.word_tokenizer import tokenizer_json, unknown_token
 
 CONFIG, TENSORS, TOKENIZER, MODULES = "config.json", "model.safetensors", "tokenizer.json", "modules.json"
 #: What a snapshot of a Hub repository must bring.

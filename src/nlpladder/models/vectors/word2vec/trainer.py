@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import DataError, ModelError
-from nlpladder.models.vectors.negative_sampling import alias_table, sigmoid_table
-from nlpladder.models.vectors.private_rows import PrivateRows
-from nlpladder.models.vectors.training_corpus import PIECE, keep_thresholds, pieces, slice_borders
-from nlpladder.models.vectors.training_state import Progress, TrainingState
+from nlpladder.models.vectors.word2vec.negative_sampling import alias_table, sigmoid_table
+from nlpladder.models.vectors.word2vec.private_rows import PrivateRows
+from nlpladder.models.vectors.word2vec.training_corpus import PIECE, keep_thresholds, pieces, slice_borders
+from nlpladder.models.vectors.word2vec.training_state import Progress, TrainingState
 from nlpladder.text.encoding import EncodedCorpus
 
 Checkpoint = Callable[[TrainingState], None]
@@ -152,7 +152,7 @@ class Word2VecTrainer:
 
     def _scratch(self) -> npt.NDArray[np.float32]:
         """Return a worker's room for three vectors."""
-        from nlpladder.models.vectors.vector_kernels import padded_rows
+        from nlpladder.models.vectors.word2vec.row_kernels import padded_rows
 
         return padded_rows(3, self.options.vector_size)
 
@@ -167,7 +167,7 @@ class Word2VecTrainer:
         done: Any,
     ) -> None:
         """Call the kernel."""
-        from nlpladder.models.vectors.word2vec_kernels import train_chunk
+        from nlpladder.models.vectors.word2vec.kernels import train_chunk
 
         options = self.options
         train_chunk(
@@ -219,7 +219,7 @@ class Word2VecTrainer:
 
     def _check_numbers(self, num_inputs: int, num_outputs: int) -> None:
         """Stop if numbers have overflowed."""
-        from nlpladder.models.vectors.word2vec_kernels import first_broken_row
+        from nlpladder.models.vectors.word2vec.kernels import first_broken_row
 
         state = self.state
         for matrix, num_rows in ((state.inputs, num_inputs), (state.outputs, num_outputs)):

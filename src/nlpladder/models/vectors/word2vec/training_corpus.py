@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import DataError
-from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+from nlpladder.models.vectors.word2vec.options import Word2VecOptions
 from nlpladder.text.encoding import SENTENCE_END, EncodedCorpus
 
 #: Tokens handed to a kernel at a time; between two, the trainer can be stopped and looks for numbers that broke.

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import ModelError
-from nlpladder.models.vectors.cooccurrence_records import Cooccurrences
-from nlpladder.models.vectors.glove_options import GloveOptions
-from nlpladder.models.vectors.glove_state import ARRAYS, Float32Array, GloveState
+from nlpladder.models.vectors.glove.cooccurrence_records import Cooccurrences
+from nlpladder.models.vectors.glove.options import GloveOptions
+from nlpladder.models.vectors.glove.training_state import ARRAYS, Float32Array, GloveState
 
 #: Rows are padded to whole cache lines, which are also whole vector registers.
 LINE_FLOATS = 16
@@ -244,11 +244,11 @@ class _Tables:
 
 
 def _kernel(options: GloveOptions, width: int) -> Callable[..., tuple[float, int]]:
-    from nlpladder.models.vectors import glove_kernels
+    from nlpladder.models.vectors.glove import kernels
 
     if options.optimizer == "adagrad":
-        return glove_kernels.adagrad_kernel(width)
-    return glove_kernels.row_adagrad_kernel(width, options.vector_size)
+        return kernels.adagrad_kernel(width)
+    return kernels.row_adagrad_kernel(width, options.vector_size)
 
 
 def _aligned_table(rows: int, columns: int, fill: float) -> npt.NDArray[np.float32]:

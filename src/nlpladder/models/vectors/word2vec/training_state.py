@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from nlpladder.config import build
 from nlpladder.errors import ModelError, RunError
-from nlpladder.models.vectors.hierarchical_softmax import HuffmanTree
-from nlpladder.models.vectors.word2vec_options import Word2VecOptions
+from nlpladder.models.vectors.word2vec.hierarchical_softmax import HuffmanTree
+from nlpladder.models.vectors.word2vec.options import Word2VecOptions
 
 STATE_NAME = "training_state.json"
 FORMAT = "nlpladder_word2vec_training"
@@ -125,8 +125,8 @@ class TrainingState:
         """Return a copy of the finished vectors, shape (words, vector_size): with sub-words, the means of rows."""
         if not self.options.subwords:
             return np.ascontiguousarray(self.input_vectors)
-        from nlpladder.models.vectors.vector_kernels import padded_rows
-        from nlpladder.models.vectors.word2vec_kernels import mean_input_rows
+        from nlpladder.models.vectors.word2vec.kernels import mean_input_rows
+        from nlpladder.models.vectors.word2vec.row_kernels import padded_rows
 
         vectors = padded_rows(len(self.words), self.options.vector_size)
         mean_input_rows(self.inputs, *self.rows(), vectors)
@@ -200,7 +200,7 @@ class TrainingState:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        from nlpladder.models.vectors.vector_kernels import padded_rows
+        from nlpladder.models.vectors.word2vec.row_kernels import padded_rows
 
         folder = Path(folder)
         header = _read_header(folder)

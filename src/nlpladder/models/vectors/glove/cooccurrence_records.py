@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import ModelError
-from nlpladder.models.vectors.cooccurrence_files import RECORD_FILES, Workspace, append_records
+from nlpladder.models.vectors.glove.cooccurrence_files import RECORD_FILES, Workspace, append_records
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]

@@ -24,7 +24,7 @@ class HuffmanTree:
     @classmethod
     def from_counts(cls, counts: npt.NDArray[np.int64]) -> HuffmanTree:
         """Build the tree with the shortest mean path for counts in any order; at least one word."""
-        from nlpladder.models.vectors.sampling_kernels import build_huffman_tree
+        from nlpladder.models.vectors.word2vec.sampling_kernels import build_huffman_tree
 
         num_words = len(counts)
         order = np.argsort(-counts, kind="stable")
@@ -63,7 +63,7 @@ class HuffmanTree:
             Where each word's path begins, shape (words + 1,); the inner nodes, counted from 0; and for each the label 1
             where the path turns to the first child, else 0 (one minus word2vec.c's code).
         """
-        from nlpladder.models.vectors.sampling_kernels import measure_paths, write_paths
+        from nlpladder.models.vectors.word2vec.sampling_kernels import measure_paths, write_paths
 
         starts = np.empty(self.num_words + 1, dtype=np.int64)
         measure_paths(self.parents, self.num_words, starts)

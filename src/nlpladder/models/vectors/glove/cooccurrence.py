@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import DataError
-from nlpladder.models.vectors.cooccurrence_files import RunFile, Workspace, append_records, ordered_results
-from nlpladder.models.vectors.cooccurrence_records import Cooccurrences, Segment
-from nlpladder.models.vectors.glove_options import GloveOptions
+from nlpladder.models.vectors.glove.cooccurrence_files import RunFile, Workspace, append_records, ordered_results
+from nlpladder.models.vectors.glove.cooccurrence_records import Cooccurrences, Segment
+from nlpladder.models.vectors.glove.options import GloveOptions
 from nlpladder.text.encoding import EncodedCorpus
 
 Int32Array = npt.NDArray[np.int32]
@@ -156,7 +156,7 @@ def _counted_segments(
     pool: ThreadPoolExecutor,
 ) -> Iterator[Segment]:
     """Yield the segments in order; the corpus is counted at once where memory allows, else in stretches."""
-    from nlpladder.models.vectors import cooccurrence_kernels as kernels
+    from nlpladder.models.vectors.glove import cooccurrence_kernels as kernels
 
     num_words, num_blocks = int(borders[-1]), borders.size - 1
     quarter = max(int(options.memory * 2**20 / 4), 64)
@@ -212,7 +212,7 @@ def _arrange_counted(count: Callable[[int], Any], arrange: Callable[..., Segment
 
 def _arrange(block: int, entries: tuple[Any, ...], *, borders: Int64Array, unit: float, seed: int) -> Segment:
     """Turn the entries of a block of rows into a segment."""
-    from nlpladder.models.vectors import cooccurrence_kernels as kernels
+    from nlpladder.models.vectors.glove import cooccurrence_kernels as kernels
 
     rows, columns, sums = entries
     segment = Segment(

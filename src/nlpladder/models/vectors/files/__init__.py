@@ -1,0 +1,1 @@
+"""Word vectors on disk: the formats of word2vec, GloVe, fastText and model2vec."""

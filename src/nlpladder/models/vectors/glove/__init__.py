@@ -1,0 +1,1 @@
+"""Training by counting: co-occurrences and their factorisation."""

@@ -1,0 +1,1 @@
+"""Training by prediction: skip-gram, CBOW and fastText."""
