@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install ladder test test-fast lint format benchmark clean
+.PHONY: help install ladder test test-fast lint format benchmark clean clean-kernels
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 ladder: $(INSTALLED) ## climb all rungs on the built-in reviews (about 5 minutes on two cores)
 	$(BIN)/accelerate launch --config_file recipes/accelerate/cpu.yaml recipes/climb_ladder.py recipes/configs/climb_ladder/reviews.yaml
 
-test: $(INSTALLED) ## run the whole test suite
+test: $(INSTALLED) clean-kernels ## run the whole test suite
 	$(BIN)/python -m pytest -q -n 2
 
 test-fast: $(INSTALLED) ## run the tests that take less than a few seconds each
@@ -37,8 +37,11 @@ format: $(INSTALLED) ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: $(INSTALLED) ## measure the vectoriser against scikit-learn
-	$(BIN)/python scripts/benchmark.py features
+benchmark: $(INSTALLED) ## measure against the peers that are installed (scikit-learn, gensim; KenLM and GloVe on the PATH)
+	for suite in features vectors glove ngram; do $(BIN)/python scripts/benchmark.py $$suite || exit 1; done
+
+clean-kernels: ## remove compiled kernels: numba does not notice edits of a kernel that another file calls
+	find src -name '*.nb?' -delete
 
 clean: ## remove the virtual environment and caches, not the outputs
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build

@@ -250,3 +250,20 @@ def test_a_missing_folder_names_the_nearest(tmp_path):
 def test_an_unreachable_hub_id_says_how_to_fetch_it():
     with pytest.raises(ModelError, match="hf download nobody/nothing"):
         nlpladder.load("nobody/nothing")
+
+
+def test_a_save_that_dies_leaves_the_earlier_model_whole(tmp_path, monkeypatch):
+    texts, labels = data()
+    first = BUILDERS["logistic"](label_names=LABELS).fit(texts, labels)
+    first.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "README.md").write_text("a card by hand")
+    second = BUILDERS["logistic"](label_names=LABELS).fit(texts[:60], labels[:60])
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.numpy.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            second.save_pretrained(tmp_path / "model")
+    assert np.array_equal(nlpladder.load(tmp_path / "model").predict_proba(texts), first.predict_proba(texts))
+    second.save_pretrained(tmp_path / "model")
+    assert np.array_equal(nlpladder.load(tmp_path / "model").predict_proba(texts), second.predict_proba(texts))
+    assert (tmp_path / "model" / "README.md").read_text() == "a card by hand"
+    assert not [path for path in (tmp_path / "model").iterdir() if path.name.startswith(".")]

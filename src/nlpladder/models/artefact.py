@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -52,6 +54,23 @@ class ArtefactMixin(ModelHubMixin, library_name="nlpladder", tags=["nlpladder"])
     def num_parameters(self) -> int:
         """Count the numbers that were learnt."""
         return int(sum(array.size for array in self.arrays().values()))
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **arguments: Any) -> str | None:
+        """Save the model; see ``ModelHubMixin.save_pretrained``.
+
+        The files are written to a new folder inside and then moved, the config last, so that a process that dies while
+        it saves over a model leaves the earlier one whole (``ModelHubMixin`` alone removes its config first).
+        """
+        target = Path(save_directory)
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=target) as apart:
+            result = super().save_pretrained(apart, **{"repo_id": target.name, **arguments})
+            for entry in sorted(Path(apart).iterdir(), key=lambda entry: entry.name == CONFIG_NAME):
+                if entry.is_dir():  # a model inside a model; a folder cannot be replaced in one step
+                    shutil.rmtree(target / entry.name, ignore_errors=True)
+                if entry.name != "README.md" or not (target / entry.name).exists():
+                    os.replace(entry, target / entry.name)
+        return result
 
     def _save_pretrained(self, save_directory: Path) -> None:
         from safetensors.numpy import save_file

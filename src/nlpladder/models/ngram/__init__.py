@@ -1,0 +1,1 @@
+"""n-gram language models: counting, smoothing, tables, scoring, ARPA files, mixtures."""
