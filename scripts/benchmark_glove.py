@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import benchmark_vectors
+import benchmark_corpus
 
 CONTENDERS = {"Stanford GloVe": "program:glove", "nlpladder": "nlpladder"}
 CASES = {"epochs: 5": 5, "epochs: 15": 15}
@@ -29,22 +29,21 @@ THREADS = 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this suite."""
-    benchmark_vectors.add_arguments(parser)
+    benchmark_corpus.add_arguments(parser)
 
 
 def write_input(options: dict[str, Any], folder: Path) -> str:
     """Write the corpus, a sentence a line, and describe it."""
-    size = benchmark_vectors.write_input(options, folder).split(", one epoch")[0]
+    described = benchmark_corpus.write_input(options, folder)
     return (
-        f"{size}, {VECTOR_SIZE} dimensions, window {WINDOW}, min_count {MIN_COUNT}, x_max {X_MAX}, {THREADS} threads: "
-        "vocabulary, co-occurrences, shuffling, training, vectors as text."
+        f"{described} {VECTOR_SIZE} dimensions, window {WINDOW}, min_count {MIN_COUNT}, x_max {X_MAX}, {THREADS} "
+        "threads: vocabulary, co-occurrences, shuffling, training, vectors as text."
     )
 
 
 def amount(case: str, folder: Path) -> tuple[float, str]:
     """Return the words that are read and the epochs that are trained, as one number, and its unit."""
-    words, _ = benchmark_vectors.amount(case, folder)
-    return words * CASES[case], "words x epochs"
+    return float(benchmark_corpus.count_tokens(folder) * CASES[case]), "words x epochs"
 
 
 def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], float], Callable[[float], None]]:
@@ -53,7 +52,7 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], float
     tiny = folder / "tiny.txt"
     tiny.write_text("some words to warm up on\nand some more words to count\n" * 50)
     train(tiny, folder / "tiny_vectors", 1)
-    run = partial(train, folder / benchmark_vectors.FILE_NAME, folder / "vectors", CASES[case])
+    run = partial(train, folder / benchmark_corpus.FILE_NAME, folder / "vectors", CASES[case])
     return run, partial(tell_cost, contender)
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+import benchmark_corpus
+
 #: ``program:NAME`` is a program on the PATH. ``build_binary`` must lie there too; scoring needs the module ``kenlm``.
 CONTENDERS = {"KenLM": "program:lmplz", "nlpladder": "nlpladder"}
-FILE_NAME = "corpus.txt"
 #: Sentences that are scored: the first ones of the corpus.
 SCORED_SENTENCES = 100_000
-N_TYPES = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,56 +43,17 @@ CASES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this suite."""
-    parser.add_argument("--sentences", type=int, default=200_000, help="sentences of made-up text (default: 200000)")
-    parser.add_argument(
-        "--corpus", metavar="PATH", help="tokenised text, one sentence a line, no empty lines (default: made up)"
-    )
+    benchmark_corpus.add_arguments(parser)
 
 
 def write_input(options: dict[str, Any], folder: Path) -> str:
     """Write the corpus and describe it."""
-    path = folder / FILE_NAME
-    if options["corpus"]:
-        path.symlink_to(Path(options["corpus"]).resolve())
-    else:
-        write_made_up_corpus(path, options["sentences"])
-    n_tokens, n_sentences = corpus_size(path)
-    return f"{n_sentences:,} sentences, {n_tokens / 1e6:.2f} million tokens."
-
-
-def write_made_up_corpus(path: Path, n_sentences: int) -> None:
-    """Write text in which, as in real text, frequent words are few and each word has favourite followers."""
-    generator = np.random.default_rng(0)
-    letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
-    lengths = 2 + generator.poisson(1.4 * np.log10(np.arange(1, N_TYPES + 1)))
-    words = ["".join(generator.choice(letters, length)) for length in lengths]
-    probabilities = 1 / np.arange(1, N_TYPES + 1)
-    cumulative = np.cumsum(probabilities / probabilities.sum())
-    followers = np.searchsorted(cumulative, generator.random((N_TYPES, 8)))
-    with path.open("w", encoding="utf-8") as file:
-        for _ in range(n_sentences):
-            size = 1 + generator.poisson(20)
-            fresh = np.searchsorted(cumulative, generator.random(size))
-            choices = generator.integers(0, 20, size)
-            sentence = [int(fresh[0])]
-            for word, choice in zip(fresh[1:].tolist(), choices[1:].tolist(), strict=True):
-                sentence.append(int(followers[sentence[-1], choice]) if choice < 8 else word)
-            file.write(" ".join(words[word] for word in sentence) + "\n")
-
-
-def corpus_size(path: Path) -> tuple[int, int]:
-    """Return the number of tokens and of sentences."""
-    n_tokens = n_sentences = 0
-    with path.open("rb") as file:
-        for line in file:
-            n_tokens += len(line.split())
-            n_sentences += 1
-    return n_tokens, n_sentences
+    return benchmark_corpus.write_input(options, folder)
 
 
 def scored_sentences(folder: Path) -> list[str]:
     """Return the sentences that are scored."""
-    with (folder / FILE_NAME).open(encoding="utf-8", newline="\n") as file:
+    with (folder / benchmark_corpus.FILE_NAME).open(encoding="utf-8", newline="\n") as file:
         return [line.rstrip("\n") for line, _ in zip(file, range(SCORED_SENTENCES), strict=False)]
 
 
@@ -100,7 +61,7 @@ def amount(case: str, folder: Path) -> tuple[float, str]:
     """Return how much work a case is, and its unit."""
     if CASES[case].goal == "scoring":
         return float(sum(len(text.split()) + 1 for text in scored_sentences(folder))), "tokens"
-    return float(corpus_size(folder / FILE_NAME)[0]), "tokens"
+    return float(benchmark_corpus.count_tokens(folder)), "tokens"
 
 
 def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any], Callable[[Any], str | None]]:
@@ -112,7 +73,11 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any],
 
 def prepare_kenlm(plan: Case, folder: Path) -> Callable[[], Any]:
     """Return what KenLM does."""
-    corpus, arpa, binary = folder / FILE_NAME, folder / f"kenlm{plan.order}.arpa", folder / f"kenlm{plan.order}.bin"
+    corpus, arpa, binary = (
+        folder / benchmark_corpus.FILE_NAME,
+        folder / f"kenlm{plan.order}.arpa",
+        folder / f"kenlm{plan.order}.bin",
+    )
     if plan.goal == "arpa":
         return lambda: run_lmplz(plan.order, corpus, arpa)
     kenlm = import_kenlm()
@@ -153,7 +118,11 @@ def run_lmplz(order: int, corpus: Path, arpa: Path) -> Path:
 def prepare_ours(plan: Case, folder: Path) -> Callable[[], Any]:
     """Return what we do."""
     compile_kernels()
-    corpus, arpa, saved = folder / FILE_NAME, folder / f"ours{plan.order}.arpa", folder / f"ours{plan.order}"
+    corpus, arpa, saved = (
+        folder / benchmark_corpus.FILE_NAME,
+        folder / f"ours{plan.order}.arpa",
+        folder / f"ours{plan.order}",
+    )
     if plan.goal == "arpa":
         return lambda: estimate_to_arpa(plan.order, corpus, arpa)
     if plan.goal == "ready":

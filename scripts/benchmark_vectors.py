@@ -6,12 +6,13 @@ Results of several threads cannot be compared bit by bit; `recipes/train_word2ve
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import benchmark_corpus
 
 CONTENDERS = {"gensim": "gensim", "nlpladder": "nlpladder"}
 CASES: dict[str, dict[str, Any]] = {
@@ -20,60 +21,23 @@ CASES: dict[str, dict[str, Any]] = {
     "CBOW, negative sampling": {"architecture": "cbow"},
     "skip-gram, hierarchical softmax": {"architecture": "skipgram", "loss": "hierarchical_softmax"},
 }
-FILE_NAME = "corpus.txt"
-SIZE_NAME = "tokens.txt"
 THREADS = 2
-N_TYPES = 40_000
-#: Share of a made-up sentence's words that come from its topic, so that there is something to learn.
-TOPIC_SHARE = 0.3
-N_TOPICS = 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this suite."""
-    parser.add_argument("--sentences", type=int, default=150_000, help="made-up sentences (default: 150000)")
-    parser.add_argument(
-        "--corpus", metavar="PATH", help="a text file, a tokenised sentence a line (default: made-up sentences)"
-    )
+    benchmark_corpus.add_arguments(parser)
 
 
 def write_input(options: dict[str, Any], folder: Path) -> str:
-    """Write the corpus, a sentence a line, and describe it."""
-    path = folder / FILE_NAME
-    if options["corpus"]:
-        shutil.copyfile(options["corpus"], path)
-    else:
-        write_made_up_sentences(path, options["sentences"])
-    tokens = lines = 0
-    with open(path, "rb") as file:
-        for line in file:
-            tokens += len(line.split())
-            lines += 1
-    (folder / SIZE_NAME).write_text(str(tokens))
-    return f"{tokens:,} tokens in {lines:,} sentences, one epoch, 100 dimensions, window 5, {THREADS} threads."
-
-
-def write_made_up_sentences(path: Path, n_sentences: int) -> None:
-    """Write sentences of about 20 words, always the same; word frequencies follow Zipf's law."""
-    generator = np.random.default_rng(0)
-    letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
-    lengths = 3 + generator.poisson(1.4 * np.log10(np.arange(1, N_TYPES + 1)))
-    words = ["".join(generator.choice(letters, length)) for length in lengths]
-    probabilities = 1 / np.arange(1, N_TYPES + 1)
-    cumulative = np.cumsum(probabilities / probabilities.sum())
-    with open(path, "w", encoding="utf-8") as file:
-        for _ in range(n_sentences):
-            ranks = np.searchsorted(cumulative, generator.random(1 + generator.poisson(20)))
-            topical = generator.random(ranks.size) < TOPIC_SHARE
-            ranks[topical] = np.minimum(
-                ranks[topical] // N_TOPICS * N_TOPICS + generator.integers(N_TOPICS), N_TYPES - 1
-            )
-            file.write(" ".join([words[rank] for rank in ranks]) + "\n")
+    """Write the corpus and describe it."""
+    described = benchmark_corpus.write_input(options, folder)
+    return f"{described} One epoch, 100 dimensions, window 5, {THREADS} threads."
 
 
 def amount(case: str, folder: Path) -> tuple[float, str]:
     """Return how much work a case is, and its unit."""
-    return float((folder / SIZE_NAME).read_text()), "words"
+    return float(benchmark_corpus.count_tokens(folder)), "words"
 
 
 def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any], Callable[[Any], None]]:
@@ -82,7 +46,7 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any],
     tiny = folder / "tiny.txt"
     tiny.write_text("some words to warm up on\nand some more words\n" * 50)
     train(tiny, CASES[case])
-    return lambda: train(folder / FILE_NAME, CASES[case]), lambda vectors: None
+    return lambda: train(folder / benchmark_corpus.FILE_NAME, CASES[case]), lambda vectors: None
 
 
 def train_with_gensim(path: Path, settings: dict[str, Any]) -> np.ndarray:

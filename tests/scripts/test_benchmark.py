@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -137,3 +138,28 @@ def test_repeats_below_one_are_refused(benchmark, capsys):
     with pytest.raises(SystemExit):
         benchmark.main(["features", "--repeats", "0"])
     assert "--repeats must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vectors", "glove", "ngram"])
+def test_word_suites_run_as_a_user_runs_them(benchmark, name, monkeypatch, capsys):
+    """Ours alone: peers need programs, or minutes."""
+    for part in ("benchmark_corpus", f"benchmark_{name}"):
+        suite = load_script(monkeypatch, part)
+    monkeypatch.setattr(suite, "CONTENDERS", {"nlpladder": "nlpladder"})
+    monkeypatch.setattr(benchmark, "measure_compilation", lambda suite: 1.5)
+    case = next(iter(suite.CASES))
+    assert benchmark.main([name, "--sentences", "600", "--repeats", "1", "--cases", case]) == 0
+    output = capsys.readouterr().out
+    assert "600 sentences" in output
+    (row,) = [line.split("|")[1:-1] for line in output.splitlines() if line.startswith(f"| {case}")]
+    assert row[1].strip() == "nlpladder"
+    assert re.fullmatch(r"[\d,]+ (words|tokens|words x epochs)", row[4].strip())
+
+
+def test_an_unknown_case_and_a_missing_program_are_named(benchmark, features, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="No case holds nothing"):
+        benchmark.main(["features", "--cases", "nothing"])
+    monkeypatch.setattr(features, "CONTENDERS", {"peer": "program:no_such_program", "nlpladder": "nlpladder"})
+    assert benchmark.installed_contenders(features) == ["nlpladder"]
+    assert "no program no_such_program on the PATH" in capsys.readouterr().err
