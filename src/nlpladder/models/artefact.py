@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -62,14 +61,18 @@ class ArtefactMixin(ModelHubMixin, library_name="nlpladder", tags=["nlpladder"])
         it saves over a model leaves the earlier one whole (``ModelHubMixin`` alone removes its config first).
         """
         target = Path(save_directory)
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=target) as apart:
+        apart = target / ".saving"
+        shutil.rmtree(apart, ignore_errors=True)  # of a process that died
+        apart.mkdir(parents=True)
+        try:
             result = super().save_pretrained(apart, **{"repo_id": target.name, **arguments})
-            for entry in sorted(Path(apart).iterdir(), key=lambda entry: entry.name == CONFIG_NAME):
+            for entry in sorted(apart.iterdir(), key=lambda entry: entry.name == CONFIG_NAME):
                 if entry.is_dir():  # a model inside a model; a folder cannot be replaced in one step
                     shutil.rmtree(target / entry.name, ignore_errors=True)
                 if entry.name != "README.md" or not (target / entry.name).exists():
                     os.replace(entry, target / entry.name)
+        finally:
+            shutil.rmtree(apart, ignore_errors=True)
         return result
 
     def _save_pretrained(self, save_directory: Path) -> None:
