@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nlpladder.config import option, options_of, parse, run_recipe
+from nlpladder.config import option, parse, run_recipe
 from nlpladder.data.corpora import CorpusOptions
 from nlpladder.models.vectors.glove.options import GloveOptions
-from nlpladder.training.embedding_options import EmbeddingRunOptions, SavingOptions
+from nlpladder.training.embedding_options import EmbeddingRunOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,31 +31,9 @@ class TrainGloveOptions(CorpusOptions, EmbeddingRunOptions, GloveOptions):
 def main() -> None:
     options = parse(TrainGloveOptions, description=__doc__)
 
-    from accelerate import PartialState
+    from nlpladder.train_embeddings import train_from_options
 
-    from nlpladder.evaluation.embeddings import load_benchmarks
-    from nlpladder.ladder import find_rung
-    from nlpladder.tasks.base import RungSettings
-    from nlpladder.train_embeddings import EmbeddingData, train_embeddings
-    from nlpladder.train_rung import quiet_libraries
-    from nlpladder.views.run_summary import run_summary
-
-    quiet_libraries()
-    main_process = PartialState().is_main_process
-    run = train_embeddings(
-        find_rung("glove"),
-        EmbeddingData.open(options),
-        RungSettings(model=options_of(options, GloveOptions)),
-        benchmarks=load_benchmarks(similarity=options.similarity, analogies=options.analogies),
-        output_dir=options.output_dir,
-        seed=options.seed,
-        overwrite=options.overwrite,
-        saving=SavingOptions(**options_of(options, SavingOptions)),
-        say=lambda line: print(line, flush=True) if main_process else None,
-    )
-    if main_process:
-        use = "model.most_similar(model.words[100])"
-        print(run_summary(run.record, run.metrics, options.output_dir, use=use, speed_unit="words"))
+    train_from_options("glove", options, GloveOptions)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,18 @@ def test_training_goes_on_with_new_text(name, data, benchmarks, tmp_path):
     assert list(nlpladder.load(tmp_path / "second").words) == [*words, "kitten"]
 
 
+def test_ids_in_a_file_give_the_same_vectors_and_the_file_goes(corpus_file, data, benchmarks, tmp_path):
+    options = CorpusOptions(dataset=str(corpus_file), tokenizer="whitespace")
+    spooled = EmbeddingData.open(options, spool=tmp_path / "spooled" / "checkpoints" / "ids.bin")
+    settings = {**TINY, "num_threads": 1}
+    train("skipgram", data, benchmarks, tmp_path / "plain", settings)
+    train("skipgram", spooled, benchmarks, tmp_path / "spooled", settings)
+    assert isinstance(spooled.encoded().ids, np.memmap)
+    first, second = (nlpladder.load(tmp_path / folder) for folder in ("plain", "spooled"))
+    assert np.array_equal(first.vectors, second.vectors)
+    assert not (tmp_path / "spooled" / "checkpoints").exists()
+
+
 def test_smaller_storage_says_what_it_loses(data, benchmarks, tmp_path):
     lines = []
     run = train("cbow", data, benchmarks, tmp_path / "run", saving=SavingOptions(storage="int8"), say=lines.append)

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlpladder.config import build
+from nlpladder.config import build, options_of
 from nlpladder.data.corpora import CorpusOptions, open_stream
 from nlpladder.embedding_trainers import TRAINERS
 from nlpladder.errors import CheckFailedError, ConfigError, RunError
-from nlpladder.ladder import Rung
+from nlpladder.ladder import Rung, find_rung
 from nlpladder.tasks.base import RungRun, RungSettings
 from nlpladder.text.encoding import EncodedCorpus, encode_corpus
 from nlpladder.text.sentence_stream import SentenceStream
 from nlpladder.training.embedding_options import SavingOptions
-from nlpladder.training.run_folder import RunFolder, peak_memory_mib, write_json
+from nlpladder.training.run_folder import CHECKPOINTS, RunFolder, peak_memory_mib, write_json
 
 if TYPE_CHECKING:
     from nlpladder.evaluation.embeddings import EmbeddingBenchmarks
@@ -157,6 +157,40 @@ def train_embeddings(
         if not folder.finished:
             _train_and_evaluate(rung, data, options, folder, saving, benchmarks, say)
     return RungRun(folder, folder.record, folder.read_metrics())
+
+
+def train_from_options(rung: str, options: Any, trainer_class: type) -> None:
+    """Do what a word-vector recipe does: open the text, train, evaluate, print what came out.
+
+    Args:
+        rung: Its name.
+        options: `CorpusOptions`, `EmbeddingRunOptions` and those of the trainer in one, with ``output_dir``.
+        trainer_class: The dataclass of the trainer's options.
+    """
+    from accelerate import PartialState
+
+    from nlpladder.evaluation.embeddings import load_benchmarks
+    from nlpladder.train_rung import quiet_libraries
+    from nlpladder.views.run_summary import run_summary
+
+    quiet_libraries()
+    main_process = PartialState().is_main_process
+    run = train_embeddings(
+        find_rung(rung),
+        EmbeddingData.open(
+            options, spool=Path(options.output_dir) / CHECKPOINTS / "ids.bin" if options.spool else None
+        ),
+        RungSettings(model=options_of(options, trainer_class)),
+        benchmarks=load_benchmarks(similarity=options.similarity, analogies=options.analogies),
+        output_dir=options.output_dir,
+        seed=options.seed,
+        overwrite=options.overwrite,
+        saving=SavingOptions(**options_of(options, SavingOptions)),
+        say=lambda line: print(line, flush=True) if main_process else None,  # noqa: T201  the recipe's own output
+    )
+    if main_process:
+        use = "model.most_similar(model.words[len(model.words) // 10])"
+        print(run_summary(run.record, run.metrics, options.output_dir, use=use, speed_unit="words"))  # noqa: T201
 
 
 def _train_and_evaluate(

@@ -27,6 +27,9 @@ class SavingOptions:
 class EmbeddingRunOptions(SavingOptions):
     """One run of a word-vector recipe."""
 
+    spool: bool = option(
+        False, help="keep the token ids (4 bytes a token) in a file of the run folder, for text larger than memory"
+    )
     similarity: tuple[str, ...] = option(
         (), help="files of word pairs with judgements (MEN, RareWords, your own), besides WordSim-353 and SimLex-999"
     )
