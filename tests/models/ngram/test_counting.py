@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 from collections import Counter
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpladder.errors import ConfigError, DataError, ModelError, RunError
-from nlpladder.models.ngram import counting, workspace
+from nlpladder.models.ngram import counting, kneser_ney, pruning, refinement, smoothing, workspace
+from nlpladder.models.ngram import estimate as estimate_module
 from nlpladder.models.ngram.counting import count_ngrams
 from nlpladder.models.ngram.estimate import estimate, estimate_from_counts
 from nlpladder.models.ngram.options import NGramOptions
@@ -100,7 +102,7 @@ def test_an_n_gram_does_not_cross_sentences_and_a_long_order_leaves_empty_levels
 def test_blocks_and_threads_do_not_matter(monkeypatch, threads, block):
     corpus = encode_corpus(zipf_sentences(120))
     wanted = estimate(corpus, NGramOptions(order=4))
-    monkeypatch.setattr(counting, "_BLOCK", block)
+    monkeypatch.setattr(refinement, "_BLOCK", block)
     monkeypatch.setattr(counting, "_CHUNK", 50 * block)
     assert_identical(estimate(corpus, NGramOptions(order=4, num_threads=threads)), wanted)
 
@@ -113,11 +115,73 @@ def test_a_bound_on_memory_does_not_matter(monkeypatch, tmp_path, share, smoothi
     (tmp_path / "spill").mkdir()
     monkeypatch.setattr(workspace, "_SHARE", share)
     monkeypatch.setattr(workspace, "_GROWTH", 64)
-    monkeypatch.setattr(counting, "_BLOCK", 64)
+    monkeypatch.setattr(refinement, "_BLOCK", 64)
     corpus = encode_corpus(sentences, spool=tmp_path / "ids")
     found = estimate(corpus, NGramOptions(order=5, memory=1, smoothing=smoothing), folder=tmp_path / "spill")
     assert_identical(found, wanted)
     assert list((tmp_path / "spill").iterdir()) == []
+
+
+def mostly_one_word(count, seed=1):
+    """Sentences in which nearly every word, and what follows it, is the same one."""
+    rng = np.random.default_rng(seed)
+    return [
+        [
+            f"w{word}" if rare else "the"
+            for word, rare in zip(rng.integers(0, 9, size), rng.random(size) < 0.1, strict=True)
+        ]
+        for size in rng.integers(1, 30, count)
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("smallest", [1, 5, 64])
+@pytest.mark.parametrize("marks", [True, False])
+def test_groups_too_large_for_the_bound_are_split(monkeypatch, tmp_path, threads, smallest, marks):
+    sentences = mostly_one_word(150)
+    corpus = encode_corpus(sentences)
+    options = NGramOptions(order=5, num_threads=threads, sentence_marks=marks)
+    wanted = estimate(corpus, options)
+    splits = []
+
+    def split(sequence, positions, length, *rest):
+        splits.append(length)
+        return whole_split(sequence, positions, length, *rest)
+
+    whole_split = refinement._split
+    monkeypatch.setattr(refinement, "_split", split)
+    monkeypatch.setattr(refinement, "_SMALLEST_BLOCK", smallest)
+    monkeypatch.setattr(workspace, "_SHARE", 0.0)  # nothing is free
+    space = Workspace(1, tmp_path)
+    counts = count_ngrams(corpus, options, workspace=space)
+    assert set(splits) == {1, 2, 3, 4}  # also what shares all words but the last
+    assert as_counter(counts, 5) == expected_counts(sentences, 5, marks)
+    assert_identical(estimate_from_counts(counts, options, workspace=space), wanted)
+
+
+def test_a_plan_stays_within_the_bound():
+    for memory, threads, order, largest_group in itertools.product((16, 64, 512), (1, 2, 64), (2, 5, 8), (10, 10**9)):
+        space = Workspace(memory)
+        plan = refinement.plan_blocks(largest_group, order, threads, space)
+        assert 1 <= plan.num_threads <= threads
+        assert plan.held <= space.budget
+        assert plan.largest >= refinement._SMALLEST_BLOCK
+    few = refinement.plan_blocks(10**9, 5, 64, Workspace(8))
+    assert few.num_threads < 64  # rather than blocks of a few words
+    wide = refinement.plan_blocks(10**6, 5, 2, Workspace(1 << 14))
+    assert wide.largest == 10**6  # a group that fits stays whole
+
+
+def test_pruning_and_no_marks_within_a_bound(monkeypatch, tmp_path):
+    sentences = zipf_sentences(300, types=8)
+    options = {"order": 4, "prune": (0, 1, 1, 2), "sentence_marks": False, "smoothing": "kneser_ney"}
+    wanted = estimate(encode_corpus(sentences), NGramOptions(**options))
+    monkeypatch.setattr(workspace, "_SHARE", 0.0)
+    for module in (estimate_module, pruning, kneser_ney, smoothing):
+        monkeypatch.setattr(module, "_CHUNK", 7)
+    found = estimate(encode_corpus(sentences), NGramOptions(**options, memory=1), folder=tmp_path)
+    assert_identical(found, wanted)
+    assert 0 < len(wanted.levels[3]) < wanted.counts[3]
 
 
 def test_a_workspace_keeps_to_its_bound_and_forgets_what_is_gone(tmp_path):
@@ -135,8 +199,17 @@ def test_a_workspace_keeps_to_its_bound_and_forgets_what_is_gone(tmp_path):
     assert third.size == 1000
 
 
-def test_a_growing_array_moves_to_a_file_when_it_must(tmp_path, monkeypatch):
+class StiffPages(mmap.mmap):
+    """Pages of a system that cannot make a mapping larger or smaller where it stands."""
+
+    def resize(self, *_):
+        raise SystemError
+
+
+@pytest.mark.parametrize("pages", [mmap.mmap, StiffPages])
+def test_a_growing_array_moves_to_a_file_when_it_must(tmp_path, monkeypatch, pages):
     monkeypatch.setattr(workspace, "_GROWTH", 10)
+    monkeypatch.setattr(workspace.mmap, "mmap", pages)
     space = Workspace(1, tmp_path)
     grown = GrowingArray(space, np.int32)
     parts = [np.arange(start, start + 999, dtype=np.int32) for start in range(0, 400_000, 999)]
@@ -144,6 +217,10 @@ def test_a_growing_array_moves_to_a_file_when_it_must(tmp_path, monkeypatch):
         grown.append(part)
     assert grown.finish().tolist() == np.concatenate(parts).tolist()
     assert space.spilled > 0
+    short = GrowingArray(Workspace(1, tmp_path), np.int32)
+    for part in parts[:20]:
+        short.append(part)
+    assert short.finish().tolist() == np.concatenate(parts[:20]).tolist()
     empty = GrowingArray(space, np.int32).finish()
     assert empty.shape == (0,)
 

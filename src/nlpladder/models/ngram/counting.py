@@ -1,16 +1,15 @@
 """`count_ngrams`: all n-grams of a corpus with their counts, level by level, in canonical order.
 
 The positions of the text are sorted by the words that follow them, as a suffix array sorts them, but only `order` words
-deep: first by their own word, then block by block, a word a round. Every round yields the n-grams of one order, sorted,
-by counting runs. Blocks are independent: threads take them, a bound on memory makes them small, and the result does not
-depend on either. No n-gram is ever hashed or moved as text: 12 bytes an n-gram and 8 bytes a token are held.
+deep: first by their own word, then block by block, a word a round (`refinement`). Every round yields the n-grams of one
+order, sorted, by counting runs. Blocks are independent: threads take them, a bound on memory makes them small, and the
+result does not depend on either. No n-gram is ever hashed or moved as text: 12 bytes an n-gram and 8 bytes a token are
+held, in memory or in files.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import cpu_count
 from typing import Any
@@ -21,17 +20,13 @@ import numpy.typing as npt
 from nlpladder.errors import DataError, RunError
 from nlpladder.models.ngram.levels import SENTENCE_START, SPECIAL_WORDS, UNKNOWN_WORD
 from nlpladder.models.ngram.options import NGramOptions
+from nlpladder.models.ngram.refinement import plan_blocks, refined_blocks
 from nlpladder.models.ngram.workspace import AnyArray, GrowingArray, Workspace
 from nlpladder.text.encoding import EncodedCorpus
 
 Progress = Callable[[str], None]
 #: Ids that are read from the corpus at a time.
-_CHUNK = 1 << 22
-#: Positions that one thread sorts at a time: they and their words stay in a second-level cache.
-_BLOCK = 1 << 16
-#: What a thread needs for each position while it sorts a block. A block holds all positions of its first word, so that
-#: the most frequent word sets the least memory: some 5 % of a text.
-_BYTES_A_POSITION = 64
+_CHUNK = 1 << 18
 _LARGEST = (1 << 31) - 1
 
 
@@ -183,35 +178,39 @@ def _count_sequence(
     sequence: AnyArray, num_words: int, order: int, num_threads: int, workspace: Workspace, progress: Progress | None
 ) -> list[CountLevel]:
     """Return the levels of a text that ends with one ``<s>`` too many."""
+    from nlpladder.models.ngram.counting_kernels import count_words
+
     counts = np.zeros(num_words, np.int64)
-    for start in range(0, sequence.size - 1, _CHUNK):
-        counts += np.bincount(sequence[start : min(start + _CHUNK, sequence.size - 1)], minlength=num_words)
+    count_words(sequence[:-1], counts)
     unigrams = CountLevel(np.zeros(num_words, np.int32), np.arange(num_words, dtype=np.int32), counts.astype(np.int32))
     if order == 1:
         return [unigrams]
-    largest = max(int(counts.max()), _BLOCK)
-    with workspace.holding(num_threads * largest * _BYTES_A_POSITION):
-        return [unigrams, *_longer_ngrams(sequence, counts, order, num_threads, workspace, progress)]
+    return [unigrams, *_longer_ngrams(sequence, counts, order, num_threads, workspace, progress)]
 
 
 def _longer_ngrams(
     sequence: AnyArray, counts: AnyArray, order: int, num_threads: int, workspace: Workspace, progress: Progress | None
 ) -> list[CountLevel]:
     """Return the levels from 2 on."""
-    num_words = counts.size
     positions = _positions_by_word(sequence[:-1], counts, workspace)
-    sizes = [num_words] + [0] * (order - 1)
+    plan = plan_blocks(int(counts.max()), order, num_threads, workspace)
+    sizes = [counts.size] + [0] * (order - 1)
+    siblings = [0] * order  # where the n-grams begin that the next blocks continue
     writers = [[GrowingArray(workspace, np.int32) for _ in range(3)] for _ in range(order - 1)]
-    for block in _refined_blocks(sequence, positions, counts, order, num_threads):
-        offset = block.first_word
-        for level, (prefix, word, count) in enumerate(block.entries, start=1):
-            if sizes[level] + word.size > _LARGEST:
-                raise RunError(f"There are more than 2**31 {level + 1}-grams; use a lower order or a smaller corpus.")
-            prefix += np.int32(offset)
-            offset = sizes[level]
-            sizes[level] += word.size
-            for writer, entries in zip(writers[level - 1], (prefix, word, count), strict=True):
-                writer.append(entries)
+    with workspace.holding(plan.held):
+        for block in refined_blocks(sequence, positions, counts, order, plan, workspace):
+            offset = siblings[block.length - 1] + block.first
+            siblings[block.length] = sizes[block.length]
+            for level, (prefix, word, count) in enumerate(block.entries, start=block.length):
+                if sizes[level] + word.size > _LARGEST:
+                    raise RunError(
+                        f"There are more than 2**31 {level + 1}-grams; use a lower order or a smaller corpus."
+                    )
+                prefix += np.int32(offset)
+                offset = sizes[level]
+                sizes[level] += word.size
+                for writer, entries in zip(writers[level - 1], (prefix, word, count), strict=True):
+                    writer.append(entries)
     del positions, sequence
     if progress:
         progress("counted " + ", ".join(f"{size:,} {level}-grams" for level, size in enumerate(sizes, start=1)))
@@ -227,68 +226,3 @@ def _positions_by_word(sequence: AnyArray, counts: AnyArray, workspace: Workspac
     for start in range(0, sequence.size, _CHUNK):
         group_positions(sequence[start : start + _CHUNK], start, ends, positions)
     return positions
-
-
-@dataclass(frozen=True)
-class _Block:
-    """N-grams that begin with a range of words: prefix, word and count for each order from 2 on.
-
-    Prefixes are numbered within the block, those of bigrams from `first_word` on.
-    """
-
-    first_word: int
-    entries: list[tuple[AnyArray, AnyArray, AnyArray]]
-
-
-def _refined_blocks(
-    sequence: AnyArray, positions: AnyArray, counts: AnyArray, order: int, num_threads: int
-) -> Iterator[_Block]:
-    """Yield the n-grams block by block, in the order of their first words."""
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    word_bits = int(counts.size - 1).bit_length()
-
-    def refine(first: int, stop: int) -> _Block:
-        borders = starts[first : stop + 1] - starts[first]
-        chosen = positions[starts[first] : starts[stop]]
-        return _Block(first, _refine(sequence, chosen, borders, order, word_bits))
-
-    waiting: deque[Future[_Block]] = deque()
-    with ThreadPoolExecutor(num_threads) as threads:
-        for first, stop in _cut_words(starts):
-            waiting.append(threads.submit(refine, first, stop))
-            if len(waiting) > 2 * num_threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _cut_words(starts: AnyArray) -> Iterator[tuple[int, int]]:
-    """Yield ranges of words with at most `_BLOCK` positions each, or of one word."""
-    first = 0
-    while first < starts.size - 1:
-        stop = int(np.searchsorted(starts, starts[first] + _BLOCK, side="right")) - 1
-        stop = max(stop, first + 1)
-        yield first, stop
-        first = stop
-
-
-def _refine(
-    sequence: AnyArray, positions: AnyArray, borders: AnyArray, order: int, word_bits: int
-) -> list[tuple[AnyArray, AnyArray, AnyArray]]:
-    """Sort positions, grouped by their first word, by the words that follow; return the n-grams of each order."""
-    from nlpladder.models.ngram.counting_kernels import collect_ngrams, read_next_words
-
-    entries = []
-    grouped = positions.astype(np.int64)
-    scratch = np.empty(grouped.size, np.int64)
-    for length in range(1, order):
-        extended = np.empty(grouped.size, np.int64)
-        extended_borders = np.empty(borders.size, np.int64)
-        used = read_next_words(sequence, grouped, borders, length, extended, extended_borders)
-        prefix, word, count = (np.empty(used, np.int32) for _ in range(3))
-        borders = np.empty(used + 1, np.int64)
-        found = collect_ngrams(extended, extended_borders, word_bits, scratch, prefix, word, count, borders)
-        borders = borders[: found + 1]
-        grouped = extended[:used]
-        entries.append((prefix[:found].copy(), word[:found].copy(), count[:found].copy()))
-    return entries

@@ -65,7 +65,7 @@ def group_positions(sequence: Any, first: int, ends: Any, positions: Any) -> Non
         sequence: Words of the piece, int32.
         first: The position of its first word.
         ends: Where the next position of each word goes, int64, shape (words,); moved on.
-        positions: Receives the positions, uint32.
+        positions: Receives the positions, int32.
     """
     for place in range(sequence.size):
         word = sequence[place]
@@ -74,32 +74,75 @@ def group_positions(sequence: Any, first: int, ends: Any, positions: Any) -> Non
 
 
 @nb.njit(cache=True, nogil=True)
-def read_next_words(
-    sequence: Any, positions: Any, borders: Any, length: int, extended: Any, extended_borders: Any
-) -> int:
+def count_words(words: Any, sizes: Any) -> None:
+    """Count how often each word (or other number) occurs.
+
+    Args:
+        words: int32.
+        sizes: Receives the counts, int64, shape (words,); added to.
+    """
+    for place in range(words.size):
+        sizes[words[place]] += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def count_next_words(sequence: Any, positions: Any, length: int, sizes: Any) -> None:
+    """Count the words that follow an n-gram.
+
+    Args:
+        sequence: The text, int32.
+        positions: Where the n-gram begins, int32.
+        length: Its words.
+        sizes: Receives the counts, int64, shape (words,); added to.
+    """
+    for place in range(positions.size):
+        sizes[sequence[positions[place] + length]] += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def group_by_next_word(sequence: Any, positions: Any, length: int, ends: Any, grouped: Any) -> None:
+    """Group the positions of an n-gram by the word that follows: a counting sort.
+
+    Args:
+        sequence: The text, int32.
+        positions: Where the n-gram begins, int32.
+        length: Its words.
+        ends: Where the next position of each word goes, int64, shape (words,); moved on.
+        grouped: Receives the positions; shape as `positions`.
+    """
+    for place in range(positions.size):
+        word = sequence[positions[place] + length]
+        grouped[ends[word]] = positions[place]
+        ends[word] += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def read_next_words(sequence: Any, grouped: Any, borders: Any, length: int) -> int:
     """Read the word after each n-gram; an n-gram that ends its sentence, so that ``<s>`` follows, is left out.
 
     Args:
         sequence: The text, int32; it ends with ``<s>``.
-        positions: Where n-grams begin, grouped by n-gram, int64; bits above the position are ignored.
-        borders: Where each group begins, and the end, int64, shape (groups + 1,).
+        grouped: Where n-grams begin, grouped by n-gram, int64; bits above the position are ignored. Changed to
+            ``word << 32 | position`` of those that have a word after them.
+        borders: Where each group begins, and the end, int32, shape (groups + 1,); changed likewise.
         length: Words of the n-grams.
-        extended: Receives ``word << 32 | position``, int64.
-        extended_borders: Receives where each group begins in `extended`, and the end; shape as `borders`.
 
     Returns:
         The number of n-grams with a word after them.
     """
     used = 0
+    begin = borders[0]
     for group in range(borders.size - 1):
-        extended_borders[group] = used
-        for place in range(borders[group], borders[group + 1]):
-            position = np.int64(positions[place]) & POSITION_MASK
+        end = borders[group + 1]
+        borders[group] = used
+        for place in range(begin, end):
+            position = grouped[place] & POSITION_MASK
             word = np.int64(sequence[position + length])
             if word != SENTENCE_START:
-                extended[used] = word << POSITION_BITS | position
+                grouped[used] = word << POSITION_BITS | position
                 used += 1
-    extended_borders[borders.size - 1] = used
+        begin = end
+    borders[borders.size - 1] = used
     return used
 
 
@@ -152,7 +195,7 @@ def collect_ngrams(
 
     Args:
         extended: ``word << 32 | position``, int64, grouped by prefix.
-        borders: Where each group begins, and the end, int64, shape (groups + 1,).
+        borders: Where each group begins, and the end, int32, shape (groups + 1,).
         word_bits: Bits of the largest word id.
         scratch: As large as `extended`.
         prefix: Receives the group of each n-gram, int32.

@@ -18,7 +18,7 @@ from nlpladder.models.ngram.discounts import Discounts
 from nlpladder.models.ngram.kneser_ney import adjusted_counts, last_ngrams, sentence_starts
 from nlpladder.models.ngram.levels import NEVER, SENTENCE_FINISH, SENTENCE_START, NGramLevel
 from nlpladder.models.ngram.options import NGramOptions
-from nlpladder.models.ngram.pruning import KeptEntries, kept_entries, mark_pruned
+from nlpladder.models.ngram.pruning import KeptEntries, chosen, kept_entries, looked_up, mark_pruned, without
 from nlpladder.models.ngram.smoothing import (
     READS_ADJUSTED_COUNTS,
     FloatArray,
@@ -66,9 +66,11 @@ def estimate(
     With modified Kneser-Ney the result is that of KenLM's ``lmplz``, entry by entry. (One thing differs before: an
     empty line is no sentence here; ``lmplz`` takes it for one without words.)
 
-    ``options.memory`` bounds what is allocated here beside the interpreter, the vocabulary and pages of files that the
-    system caches. At the least a thread needs 64 bytes for each time that the most frequent word occurs. The corpus
-    itself counts unless its ids are mapped from a file (``spool``). The levels of the result may be mapped as well.
+    ``options.memory`` bounds what is allocated here, whatever the size of the corpus, beside three things: the
+    interpreter; the vocabulary (its words are Python strings, in two lists and for a while a dictionary, and some
+    arrays have an entry a word); and pages of files that the system caches. Bounds below some 16 MiB are overshot, for
+    less does not keep a thread at work. The corpus itself counts unless its ids are mapped from a file (``spool``). The
+    levels of the result may be mapped as well.
 
     Args:
         corpus: Word ids, from `nlpladder.text.encoding.encode_corpus`.
@@ -157,7 +159,7 @@ def _estimate(counts: NGramCounts, options: NGramOptions, workspace: Workspace, 
         raise DataError("No words are left to count: the text holds special words only, and they are left out.")
     for number, (level, threshold) in enumerate(zip(levels, options.prune_thresholds, strict=True)):
         if threshold:
-            level.entries = kept_entries(level.raw, threshold, unigrams=number == 0)
+            level.entries = kept_entries(level.raw, threshold, unigrams=number == 0, workspace=workspace)
             if number > 0:
                 level.count = mark_pruned(level.count, level.entries.kept, workspace)
         level.raw = level.raw[:0].copy()
@@ -194,14 +196,15 @@ def _levels(
         read[0][SENTENCE_START] = 0
     levels, counts_of_counts = [], []
     for number, (level, count, suffix, place) in enumerate(zip(counted, read, suffixes, last, strict=True)):
-        tally = _counts_of_counts(count if marks or number == 0 else _without(count, starts[number]))
+        begin, end = (0, 0) if marks or number == 0 else starts[number]  # what is not modelled is not counted
+        tally = _counts_of_counts(count[:begin], count[end:])
         if place is not None:
             for size, change in ((int(count[place]), -1), (int(level.count[place]), 1)):
                 if size < len(tally):
                     tally[size] += change
         counts_of_counts.append(tally)
         levels.append(_Level(level.prefix, level.word, level.count, count, suffix, starts[number]))
-    return levels if marks else _without_starts(levels), counts_of_counts
+    return levels if marks else _without_starts(levels, workspace), counts_of_counts
 
 
 def link_levels(levels: Sequence[CountLevel], workspace: Workspace, num_threads: int) -> list[AnyArray]:
@@ -249,29 +252,30 @@ def link_levels(levels: Sequence[CountLevel], workspace: Workspace, num_threads:
     return suffixes
 
 
-def _without(entries: AnyArray, starts: tuple[int, int]) -> AnyArray:
-    return np.concatenate([entries[: starts[0]], entries[starts[1] :]])
-
-
-def _without_starts(levels: list[_Level]) -> list[_Level]:
+def _without_starts(levels: list[_Level], workspace: Workspace) -> list[_Level]:
     """Return the levels without the n-grams that begin with ``<s>``; the word itself stays, with nothing after it."""
     results = [levels[0]]
     for number, level in enumerate(levels[1:], start=1):
         begin, end = levels[number - 1].starts
-        prefix, suffix = _without(level.prefix, level.starts), _without(level.suffix, level.starts)
+        prefix, suffix, word, raw, count = (
+            without(entries, *level.starts, workspace)
+            for entries in (level.prefix, level.suffix, level.word, level.raw, level.count)
+        )
         if number > 1:  # all words stay, but bigrams and longer n-grams move up
             for places in (prefix, suffix):
-                places[places >= end] -= end - begin
-        word, raw, count = (_without(entries, level.starts) for entries in (level.word, level.raw, level.count))
+                for start in range(0, places.size, _CHUNK):
+                    piece = places[start : start + _CHUNK]
+                    piece[piece >= end] -= end - begin
         results.append(_Level(prefix, word, raw, count, suffix, starts=(0, 0)))
     return results
 
 
-def _counts_of_counts(count: AnyArray) -> list[int]:
+def _counts_of_counts(*parts: AnyArray) -> list[int]:
     from nlpladder.models.ngram.estimation_kernels import count_counts
 
     tally = np.zeros(5, np.int64)
-    count_counts(count, tally)
+    for count in parts:
+        count_counts(count, tally)
     return tally.tolist()
 
 
@@ -300,27 +304,35 @@ def _interpolate(
             set_outside(higher, level.starts, uniform)
             set_outside(backoff, lower.starts, 1.0)
         level.count = level.suffix = level.count[:0].copy()
-        results.append(_finished(levels, number - 1, probability, backoff, num_threads))
+        results.append(_finished(levels, number - 1, probability, backoff, workspace, num_threads))
         probability = higher
-    results.append(_finished(levels, last, probability, np.empty(0, np.float32), num_threads))
+    results.append(_finished(levels, last, probability, np.empty(0, np.float32), workspace, num_threads))
     return results
 
 
 def _finished(
-    levels: list[_Level], number: int, probability: FloatArray, backoff: FloatArray, num_threads: int
+    levels: list[_Level],
+    number: int,
+    probability: FloatArray,
+    backoff: FloatArray,
+    workspace: Workspace,
+    num_threads: int,
 ) -> NGramLevel:
     """Return a level of the model: pruned n-grams left out, probabilities as logarithms."""
     level, entries = levels[number], levels[number].entries
     prefix, word = level.prefix, level.word
     if entries is not None:
-        prefix, word, probability = prefix[entries.kept], word[entries.kept], probability[entries.kept]
-        backoff = backoff[entries.kept] if backoff.size else backoff
+        size = int(np.count_nonzero(entries.kept))
+        prefix, word, probability = (
+            chosen(values, entries.kept, size, workspace) for values in (prefix, word, probability)
+        )
+        backoff = chosen(backoff, entries.kept, size, workspace) if backoff.size else backoff
     below = levels[number - 1].entries if number else None
     words = levels[0].entries
     if below is not None:
-        prefix = below.place[prefix]
+        prefix = looked_up(below.place, prefix, workspace)
     if words is not None:
-        word = words.place[word]
+        word = looked_up(words.place, word, workspace)
     with ThreadPoolExecutor(num_threads) as threads:
         for values in (probability, backoff):
             list(threads.map(_to_log10, (values[start : start + _CHUNK] for start in range(0, values.size, _CHUNK))))

@@ -15,6 +15,9 @@ from nlpladder.models.ngram.counting import CountLevel
 from nlpladder.models.ngram.levels import SENTENCE_START
 from nlpladder.models.ngram.workspace import AnyArray, Workspace
 
+#: Entries that are looked through at a time.
+_CHUNK = 1 << 18
+
 
 def adjusted_counts(
     levels: Sequence[CountLevel], suffixes: Sequence[AnyArray], workspace: Workspace, num_threads: int
@@ -87,8 +90,17 @@ def last_ngrams(levels: Sequence[CountLevel], suffixes: Sequence[AnyArray]) -> l
         if begin <= place < end:
             break
         places[number] = place
-        longer = np.flatnonzero(suffixes[number + 1] == place)
-        if longer.size == 0:  # an n-gram at the start of a text without sentence marks
+        longer = _last_place(suffixes[number + 1], place)
+        if longer is None:  # an n-gram at the start of a text without sentence marks
             break
-        place = int(longer[-1])
+        place = longer
     return places
+
+
+def _last_place(values: AnyArray, value: int) -> int | None:
+    """Return where a value stands last, searched from the end piece by piece; None where it does not occur."""
+    for start in reversed(range(0, values.size, _CHUNK)):
+        found = np.flatnonzero(values[start : start + _CHUNK] == value)
+        if found.size:
+            return start + int(found[-1])
+    return None

@@ -15,6 +15,9 @@ import numpy.typing as npt
 from nlpladder.models.ngram.levels import SPECIAL_WORDS
 from nlpladder.models.ngram.workspace import AnyArray, Workspace
 
+#: Entries that are numbered or copied at a time, for that needs memory beside the result.
+_CHUNK = 1 << 18
+
 
 @dataclass(frozen=True)
 class KeptEntries:
@@ -29,18 +32,28 @@ class KeptEntries:
     place: npt.NDArray[np.int32]
 
 
-def kept_entries(raw: AnyArray, threshold: int, unigrams: bool) -> KeptEntries:
+def kept_entries(raw: AnyArray, threshold: int, unigrams: bool, workspace: Workspace) -> KeptEntries:
     """Return which n-grams occur more often than a threshold.
 
     Args:
         raw: How often each n-gram occurs, shape (n-grams,).
         threshold: N-grams that occur at most so often go; 0 keeps all, and every word of a closed vocabulary.
         unigrams: Whether these are words: ``<unk>``, ``<s>`` and ``</s>`` always stay.
+        workspace: Where the result goes.
     """
-    kept = raw > threshold if threshold else np.ones(raw.size, bool)
+    kept = workspace.empty(raw.size, np.bool_)
+    if threshold:
+        np.greater(raw, threshold, out=kept)
+    else:
+        kept[:] = True
     if unigrams:
         kept[: len(SPECIAL_WORDS)] = True
-    return KeptEntries(kept, np.cumsum(kept, dtype=np.int32) - np.int32(1))
+    place = workspace.empty(raw.size, np.int32)
+    last = -1
+    for start in range(0, raw.size, _CHUNK):
+        place[start : start + _CHUNK] = np.cumsum(kept[start : start + _CHUNK]) + last
+        last = int(place[min(start + _CHUNK, raw.size) - 1])
+    return KeptEntries(kept, place)
 
 
 def mark_pruned(count: AnyArray, kept: npt.NDArray[np.bool_], workspace: Workspace) -> AnyArray:
@@ -55,3 +68,37 @@ def mark_pruned(count: AnyArray, kept: npt.NDArray[np.bool_], workspace: Workspa
     np.negative(count, out=marked)
     np.copyto(marked, count, where=kept)
     return marked
+
+
+def without(entries: AnyArray, start: int, stop: int, workspace: Workspace) -> AnyArray:
+    """Return the entries before `start` and from `stop` on."""
+    rest = workspace.empty(entries.size - (stop - start), entries.dtype)
+    rest[:start] = entries[:start]
+    rest[start:] = entries[stop:]
+    return rest
+
+
+def chosen(entries: AnyArray, kept: AnyArray, size: int, workspace: Workspace) -> AnyArray:
+    """Return ``entries[kept]``, piece by piece.
+
+    Args:
+        entries: Shape (n,).
+        kept: bool, shape (n,).
+        size: How many are kept.
+        workspace: Where the result goes.
+    """
+    result = workspace.empty(size, entries.dtype)
+    used = 0
+    for start in range(0, entries.size, _CHUNK):
+        piece = entries[start : start + _CHUNK][kept[start : start + _CHUNK]]
+        result[used : used + piece.size] = piece
+        used += piece.size
+    return result
+
+
+def looked_up(table: AnyArray, places: AnyArray, workspace: Workspace) -> AnyArray:
+    """Return ``table[places]``, piece by piece; shape and place as `chosen`."""
+    result = workspace.empty(places.size, table.dtype)
+    for start in range(0, places.size, _CHUNK):
+        result[start : start + _CHUNK] = table[places[start : start + _CHUNK]]
+    return result

@@ -36,6 +36,8 @@ from nlpladder.text.text_tokenizer import TextTokenizer
 
 ShardCounts = NGramCounts
 _BLOCK_BYTES = 1 << 24
+#: N-grams that are renamed at a time.
+_CHUNK = 1 << 18
 _LARGEST = (1 << 31) - 1
 _FORMAT = "nlpladder n-gram counts 1"
 
@@ -176,7 +178,7 @@ def _merge_level(
     Returns:
         The merged level, and where each shard's n-grams stand in it.
     """
-    from nlpladder.models.ngram.counting_kernels import group_entries, merge_entries
+    from nlpladder.models.ngram.counting_kernels import count_words, group_entries, merge_entries
 
     total = sum(len(part) for part in parts)
     if total > _LARGEST:
@@ -188,12 +190,20 @@ def _merge_level(
     count = workspace.empty(total, merged[0].count.dtype)
     cuts = [0, *itertools.accumulate(len(part) for part in parts)]
     for part, place, new_ids, (start, stop) in zip(parts, places, renamed, itertools.pairwise(cuts), strict=True):
-        np.take(place, part.prefix, out=prefix[start:stop], mode="clip")  # "clip" writes to `out` without a copy
-        np.take(new_ids, part.word, out=word[start:stop], mode="clip")
+        for first in range(start, stop, _CHUNK):
+            piece = slice(first - start, min(first + _CHUNK, stop) - start)
+            last = start + piece.stop
+            prefix[first:last] = place[part.prefix[piece]]
+            word[first:last] = new_ids[part.word[piece]]
         count[start:stop] = part.count
-    borders = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(prefix, minlength=len(merged[-1])))])
+    borders = workspace.full(len(merged[-1]) + 1, 0, np.int64)
+    count_words(prefix, borders[1:])
+    np.cumsum(borders, out=borders)
     grouped = workspace.empty(total, np.int64)
-    group_entries(prefix, word, borders[:-1].copy(), grouped)
+    ends = workspace.empty(len(merged[-1]), np.int64)
+    ends[:] = borders[:-1]
+    group_entries(prefix, word, ends, grouped)
+    del ends
     place = workspace.empty(total, np.int32)
     word_bits = int(len(merged[0]) - 1).bit_length()
     # The inputs are in `grouped` now; the distinct n-grams overwrite them.

@@ -198,4 +198,6 @@ def set_outside(values: FloatArray, starts: tuple[int, int], value: float) -> No
         value: What they get.
     """
     for outside in (values[: starts[0]], values[starts[1] :]):
-        outside[outside > 0] = value
+        for start in range(0, outside.size, _CHUNK):
+            piece = outside[start : start + _CHUNK]
+            piece[piece > 0] = value

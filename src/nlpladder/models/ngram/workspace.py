@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ class Workspace:
         """Return an array of shape (size,); what it holds is not defined."""
         dtype = np.dtype(dtype)
         if size == 0 or self.reserve(size * dtype.itemsize):
-            array = np.empty(size, dtype)
+            array = paged(size, dtype)
             self.release_with(array)
             return array
         return self.mapped(self.new_file(), size, dtype, "w+")
@@ -65,6 +66,10 @@ class Workspace:
             return False
         self._ledger.live += size_in_bytes
         return True
+
+    def available(self) -> int:
+        """Return how many bytes are left within the bound."""
+        return max(self.budget - self._ledger.live, 0)
 
     def release(self, size_in_bytes: int) -> None:
         """Count that much less as used."""
@@ -113,6 +118,26 @@ class Workspace:
         return Path(self._folder.name) / f"{self._number}.bin"
 
 
+def paged(size: int, dtype: npt.DTypeLike) -> AnyArray:
+    """Return an array of shape (size,) in pages of its own, which the system has back as soon as the array is gone.
+
+    What the allocator of the C library gets back it may keep for later, which no bound could count. Pages that are not
+    written to take no memory.
+    """
+    dtype = np.dtype(dtype)
+    size_in_bytes = size * dtype.itemsize
+    return np.frombuffer(_new_pages(size_in_bytes), dtype, size) if size_in_bytes else np.empty(size, dtype)
+
+
+def _new_pages(size_in_bytes: int) -> mmap.mmap:
+    try:
+        if hasattr(mmap, "MAP_PRIVATE"):  # else Windows
+            return mmap.mmap(-1, size_in_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return mmap.mmap(-1, size_in_bytes)
+    except OSError as error:
+        raise MemoryError(f"The system has no {size_in_bytes / MEBIBYTE:,.0f} MiB of memory left ({error}).") from error
+
+
 class _Ledger:
     """Bytes in use. It outlives the workspace, for arrays do."""
 
@@ -126,8 +151,8 @@ class _Ledger:
 class GrowingArray:
     """An array of unknown length, written from front to back.
 
-    In memory it grows where it stands, which the system does by moving pages, not bytes; when the bound is reached what
-    there is goes to a file, and the rest follows it.
+    In memory it grows where it stands, which the system does by moving pages, not bytes (where it cannot, the entries
+    are copied); when the bound is reached what there is goes to a file, and the rest follows it.
 
     Args:
         workspace: Where its entries go.
@@ -137,6 +162,7 @@ class GrowingArray:
     def __init__(self, workspace: Workspace, dtype: npt.DTypeLike) -> None:
         self._workspace = workspace
         self._array = np.empty(0, dtype)
+        self._pages: mmap.mmap | None = None
         self._path: Path | None = None
         self.size = 0
 
@@ -155,22 +181,36 @@ class GrowingArray:
         if self._path is not None and self.size:
             return self._workspace.mapped(self._path, self.size, self._array.dtype, "r+")
         spare = self._array.nbytes - self.size * self._array.itemsize
-        self._array.resize(self.size, refcheck=False)
+        self._resize(self.size)
         self._workspace.release(spare)
-        array = self._array
-        self._array = np.empty(0, array.dtype)
+        array, self._array, self._pages = self._array, np.empty(0, self._array.dtype), None
         self._workspace.release_with(array)
         return array
 
     def _grow(self, needed: int) -> None:
         more = max(needed, _GROWTH, self._array.size // 8)
         if self._workspace.reserve(more * self._array.itemsize):
-            self._array.resize(self._array.size + more, refcheck=False)
+            self._resize(self._array.size + more)
             return
         self._path = self._workspace.new_file()
         self._write(self._array[: self.size])
         self._workspace.release(self._array.nbytes)
-        self._array = np.empty(0, self._array.dtype)
+        self._array, self._pages = np.empty(0, self._array.dtype), None
+
+    def _resize(self, size: int) -> None:
+        dtype, used = self._array.dtype, min(self.size, size)
+        if self._pages is not None and size:
+            self._array = np.empty(0, dtype)  # the pages must not be looked at while they move
+            try:
+                self._pages.resize(size * dtype.itemsize)
+                self._array = np.frombuffer(self._pages, dtype, size)
+                return
+            except (SystemError, OSError):  # not on this system, or not at this place
+                self._array = np.frombuffer(self._pages, dtype, used)
+        entries, pages = self._array, _new_pages(size * dtype.itemsize) if size else None
+        self._array = np.empty(0, dtype) if pages is None else np.frombuffer(pages, dtype, size)
+        self._array[:used] = entries[:used]
+        self._pages = pages
 
     def _write(self, entries: AnyArray) -> None:
         assert self._path is not None
