@@ -19,7 +19,7 @@ from nlpladder.errors import DataError
 from nlpladder.text.corpus import TextCorpus
 from nlpladder.text.text_tokenizer import SEPARATORS, TextTokenizer
 
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 22
 _LINES_A_BATCH = 1000
 _MAGIC: dict[bytes, Callable[..., object]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 

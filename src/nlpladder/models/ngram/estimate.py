@@ -68,7 +68,7 @@ def estimate(
 
     ``options.memory`` bounds what is allocated here, whatever the size of the corpus, beside three things: the
     interpreter; the vocabulary (its words are Python strings, in two lists and for a while a dictionary, and some
-    arrays have an entry a word); and pages of files that the system caches. Bounds below some 16 MiB are overshot, for
+    arrays have an entry a word); and pages of files that the system caches. Bounds below some 4 MiB are overshot, for
     less does not keep a thread at work. The corpus itself counts unless its ids are mapped from a file (``spool``). The
     levels of the result may be mapped as well.
 
