@@ -13,14 +13,13 @@ kept: the same command started again goes on where it stopped. The test split is
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from nlpladder.config import build, option, parse, run_recipe
 from nlpladder.data.options import DataOptions
-from nlpladder.errors import ConfigError
+from nlpladder.errors import ConfigError, RunError
 from nlpladder.ladder import Rung, choose_rungs, find_rung
 
 #: Tasks beside classification, whose kind (single_label, …) is a matter of the labels.
@@ -158,16 +157,19 @@ def _embeddings(
     options: ClimbOptions, rungs: tuple[Rung, ...], settings: _Settings
 ) -> tuple[Any, tuple[Rung, ...], _Settings]:
     from nlpladder.evaluation.embeddings import load_benchmarks
-
     from nlpladder.tasks.base import RungSettings
     from nlpladder.tasks.embeddings import EmbeddingsTask
     from nlpladder.train_embeddings import EmbeddingData, trainer_options
 
     loaded = find_rung("loaded_vectors")
+    if not options.vectors and rungs == (loaded,):
+        raise ConfigError("The rung loaded_vectors needs --vectors: files, folders or Hub ids, comma-separated.")
     rungs = tuple(rung for rung in rungs if rung != loaded)
     for rung in rungs:
         trainer_options(rung, settings.get(rung.name, RungSettings()), options.seed)
     for path in options.vectors:
+        if not Path(path).exists() and (Path(path).suffix or path.startswith((".", "/", "~"))):
+            raise ConfigError(f"--vectors: there is no file or folder {path!r}.")
         name = f"vectors-{Path(path).name}"
         if name in settings:
             raise ConfigError(f"--vectors names two sources called {Path(path).name!r}; rename one of them.")
@@ -196,14 +198,15 @@ def _print_next_steps(result: dict, options: ClimbOptions) -> None:
     """Say what can be done with what the climb has made."""
     best = max((row for row in result["rows"] if row["runs"]), key=lambda row: _score(row, result), default=None)
     _say(f"\nThe table, with figures: {options.output_dir}/ladder.html (and ladder.md, ladder.json)")
-    use: dict[str, Callable[[str], str]] = {
-        "embeddings": lambda model: f"{model}.most_similar('film')",
-        "language_modeling": lambda model: f"{model}.generate(['the'])",
+    use = {
+        "embeddings": "model.most_similar(model.words[len(model.words) // 10])",
+        "language_modeling": "model.generate(['the'])",
     }
-    if best is not None:
-        call = use.get(result["task"], lambda model: f"{model}.predict_proba(['a text'])")
-        expression = call(f"nlpladder.load('{best['runs'][0]}')")
-        _say(f'Use the best rung:       python -c "import nlpladder; print({expression})"')
+    if best is None:
+        raise RunError("No rung finished; the table says why.")
+    call = use.get(result["task"], "model.predict_proba(['a text'])")
+    load = f"import nlpladder; model = nlpladder.load('{best['runs'][0]}')"
+    _say(f'Use the best rung:       python -c "{load}; print({call})"')
     if result["task"] in use:
         return
     again = "accelerate launch recipes/climb_ladder.py --dataset my_texts.csv"

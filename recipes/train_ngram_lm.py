@@ -59,8 +59,11 @@ def main() -> None:
     from nlpladder.views.run_summary import run_summary
 
     quiet_libraries()
+    if options.arpa and not Path(options.arpa).parent.is_dir():
+        raise ConfigError(f"There is no folder {Path(options.arpa).parent} for --arpa. Make it, or name another.")
     if options.arpa and Path(options.arpa).exists() and not options.overwrite:
         raise RunError(f"{options.arpa} exists already. Name another file, or --overwrite to replace it.")
+    others = [load(other) for other in options.interpolate_with]
     corpus = load_corpus(
         options,
         validation_fraction=options.validation_fraction,
@@ -79,7 +82,11 @@ def main() -> None:
         overwrite=options.overwrite,
         num_shards=options.num_shards,
     )
-    print(run_summary(run.record, run.metrics, options.output_dir, use="model.generate(['the'])", speed_unit="tokens"))
+    print(
+        run_summary(
+            run.record, run.metrics, options.output_dir, use="model.generate(['the'])", speed_unit="tokens scored"
+        )
+    )
     model = load(options.output_dir)
     if options.arpa:
         model.write_arpa(options.arpa, overwrite=options.overwrite)
@@ -88,16 +95,15 @@ def main() -> None:
         (text,) = model.generate([options.prompt], GenerationOptions(max_new_tokens=25, seed=number))
         print(f"sample {number + 1}:   {options.prompt} {text}".rstrip())
     if options.interpolate_with:
-        _interpolate(model, options, corpus)
+        _interpolate(model, others, options, corpus)
 
 
-def _interpolate(model: Any, options: TrainNGramOptions, corpus: Corpus) -> None:
+def _interpolate(model: Any, others: list, options: TrainNGramOptions, corpus: Corpus) -> None:
     """Mix the model with others, weights by EM on the validation lines; print what it gains on the test lines."""
     from nlpladder.evaluation.language_modeling import TextLosses, compare_language_models
-    from nlpladder.hub.loading import load
-    from nlpladder.models.ngram.interpolation import interpolate
+    from nlpladder.models.ngram.interpolation import InterpolatedLanguageModel
 
-    mixed = interpolate([model, *map(load, options.interpolate_with)], corpus.validation)
+    mixed = InterpolatedLanguageModel.tuned([model, *others], corpus.validation)
     target = Path(options.output_dir) / "interpolated"
     mixed.save_pretrained(target)
     names = [options.output_dir, *options.interpolate_with]
@@ -113,7 +119,10 @@ def _interpolate(model: Any, options: TrainNGramOptions, corpus: Corpus) -> None
 def _read_vocabulary(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         raise ConfigError(f"There is no vocabulary file {str(path)!r}.")
-    return tuple(dict.fromkeys(path.read_text(encoding="utf-8").split()))
+    words = tuple(dict.fromkeys(path.read_text(encoding="utf-8").split()))
+    if not words:
+        raise ConfigError(f"The vocabulary file {path} holds no word; expected one a line.")
+    return words
 
 
 if __name__ == "__main__":

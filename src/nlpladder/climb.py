@@ -7,6 +7,7 @@ written after every rung, so that an interrupted climb still shows what it has.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nlpladder.errors import LadderError
+from nlpladder.errors import LadderError, RunError
 from nlpladder.ladder import Rung
 from nlpladder.pretrain_encoder import pretrain_encoder
 from nlpladder.tasks.base import ClimbTask, RungRun, RungSettings
@@ -161,6 +162,15 @@ def climb(plan: ClimbPlan, task: ClimbTask, output_dir: str | Path, say: Callabl
 
 def _refuse_other_arguments(plan: ClimbPlan, task: ClimbTask, output_dir: Path) -> None:
     """Look at every run folder before the first line is written: a refused climb leaves the old table as it is."""
+    table = output_dir / "ladder.json"
+    if table.is_file():
+        there, now = json.loads(table.read_text(encoding="utf-8")), task.describe()
+        differing = [name for name in ("task", "dataset", "fingerprint") if there.get(name) != now[name]]
+        if differing:
+            raise RunError(
+                f"{output_dir} holds a climb of another {' and '.join(differing)} ({there.get('task')} on "
+                f"{there.get('dataset')}). Give another --output_dir, or --overwrite to replace it."
+            )
     for rung in plan.rungs:
         settings = plan.settings.get(rung.name, RungSettings())
         if rung.kind == "pretrained" and settings.encoder is None:

@@ -59,6 +59,11 @@ def parse(cls: type[Options], argv: Sequence[str] | None = None, *, description:
     given = {key: value for key, value in vars(known).items() if key != "config" and value is not None}
     values: dict[str, Any] = {}
     if known.config is not None:
+        if not known.config.endswith((".yaml", ".yml")) and "dataset" in names:
+            raise ConfigError(
+                f"{known.config!r} stands where a YAML config is expected (a name that ends in .yaml). Data are named "
+                f"with --dataset {known.config}."
+            )
         values.update(read_yaml(known.config))
     values.update(given)
     for key, value in dotted:
@@ -229,8 +234,9 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     try:
         return _convert(value, kind)
     except (TypeError, ValueError) as error:
-        hint_text = f" ({error})" if isinstance(error, ConfigError) else ""
-        raise ConfigError(f"{where} is {value!r}, expected {_name(kind)}.{hint_text}") from None
+        if isinstance(error, ConfigError):  # which says what was expected
+            raise ConfigError(f"{where} is {value!r}: {error}") from None
+        raise ConfigError(f"{where} is {value!r}, expected {_name(kind)}.") from None
 
 
 def _convert(value: Any, kind: Any) -> Any:

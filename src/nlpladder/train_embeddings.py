@@ -17,7 +17,7 @@ import numpy as np
 
 from nlpladder.config import build, options_of
 from nlpladder.data.corpora import CorpusOptions, open_stream
-from nlpladder.embedding_trainers import TRAINERS
+from nlpladder.embedding_trainers import STATE_FOLDER, TRAINERS
 from nlpladder.errors import CheckFailedError, ConfigError, RunError
 from nlpladder.ladder import Rung, find_rung
 from nlpladder.tasks.base import RungRun, RungSettings
@@ -152,11 +152,22 @@ def train_embeddings(
     saving = saving or SavingOptions()
     options = trainer_options(rung, settings, seed)
     identity = embedding_identity(rung, data, settings, seed, saving)
+    _check_earlier(saving.continue_from)
     with state.main_process_first():  # the others find a finished run
         folder = RunFolder.open(output_dir, identity, overwrite=overwrite and state.is_main_process)
         if not folder.finished:
             _train_and_evaluate(rung, data, options, folder, saving, benchmarks, say)
     return RungRun(folder, folder.record, folder.read_metrics())
+
+
+def _check_earlier(folder: str | None) -> None:
+    """Refuse to continue from a run that left no state, before anything is read."""
+    if folder is not None and not Path(folder).is_dir():
+        raise ConfigError(f"There is no folder {folder!r} to continue from.")
+    if folder is not None and not (Path(folder) / STATE_FOLDER).is_dir():
+        raise ConfigError(
+            f"{folder} was trained without --keep_state true, so its training cannot go on. Train it with that option."
+        )
 
 
 def train_from_options(rung: str, options: Any, trainer_class: type) -> None:
@@ -190,7 +201,7 @@ def train_from_options(rung: str, options: Any, trainer_class: type) -> None:
     )
     if main_process:
         use = "model.most_similar(model.words[len(model.words) // 10])"
-        print(run_summary(run.record, run.metrics, options.output_dir, use=use, speed_unit="words"))  # noqa: T201
+        print(run_summary(run.record, run.metrics, options.output_dir, use=use, speed_unit="words looked up"))  # noqa: T201
 
 
 def _train_and_evaluate(
@@ -212,7 +223,7 @@ def _train_and_evaluate(
     seconds = time.perf_counter() - started
     if saving.storage != "float32":
         loss = vectors.storage_loss(saving.storage)
-        notes.append(f"Stored as {saving.storage}: {loss.describe()}")
+        notes.append(f"Stored as {loss.describe()}")
         say(notes[-1])
     save_into_run(vectors, folder, saving.storage)
     saved = check_same_vectors(vectors, folder.path, saving.storage)
@@ -224,7 +235,7 @@ def _train_and_evaluate(
         "inference_examples_per_second": round(_words_per_second(saved), 1),
         "peak_memory_mib": round(peak_memory_mib(), 1),
         "data": {"rows": {"words in the vocabulary": len(vectors.words)}, "notes": []},
-        "notes": [*data.stream.notes, *notes],
+        "notes": notes,
     }
     _evaluate(rung, folder, saved, benchmarks, facts)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)

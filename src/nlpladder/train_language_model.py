@@ -15,10 +15,10 @@ import numpy as np
 
 from nlpladder.config import build
 from nlpladder.data.corpora import Corpus
-from nlpladder.errors import CheckFailedError, DataError
+from nlpladder.errors import CheckFailedError, ConfigError, DataError
 from nlpladder.evaluation.language_modeling import COLUMNS, TextLosses, score_language_model
 from nlpladder.ladder import Rung
-from nlpladder.models.ngram.options import NGramOptions
+from nlpladder.models.ngram.options import SOURCES, NGramOptions
 from nlpladder.protocols import LanguageModel
 from nlpladder.tasks.base import RungRun, RungSettings
 from nlpladder.text.encoding import EncodedCorpus, encode_corpus
@@ -78,13 +78,26 @@ def train_language_model(
     """
     from accelerate import PartialState
 
+    if num_shards < 1:
+        raise ConfigError(f"num_shards is {num_shards}, expected at least 1.")
     state = PartialState()
     options, identity = ngram_options(rung, settings), language_model_identity(rung, corpus, settings)
     with state.main_process_first():  # the others find a finished run
         folder = RunFolder.open(output_dir, identity, overwrite=overwrite and state.is_main_process)
         if not folder.finished:
-            _train_and_evaluate(rung, corpus, options, folder, encoded, num_shards)
+            _train_and_evaluate(_described(rung, options), corpus, options, folder, encoded, num_shards)
     return RungRun(folder, folder.record, folder.read_metrics())
+
+
+def _described(rung: Rung, options: NGramOptions) -> Rung:
+    """Return the rung under the name of what is trained, where its order or smoothing was changed."""
+    paper, year = SOURCES[options.smoothing]
+    title = f"{options.order}-gram model, {options.smoothing.replace('_', ' ')}"
+    defaults = NGramOptions(**rung.model_settings)
+    if (options.order, options.smoothing) == (defaults.order, defaults.smoothing):
+        return rung
+    idea = f"sees up to {options.order - 1} words before each"
+    return dataclasses.replace(rung, title=title, idea=idea, paper=paper, year=year)
 
 
 def _train_and_evaluate(
@@ -117,11 +130,20 @@ def _train_and_evaluate(
         "inference_examples_per_second": round(evaluated["tokens_per_second"], 1),
         "peak_memory_mib": round(peak_memory_mib(), 1),
         "data": {"rows": {"validation": len(corpus.validation), "test": len(corpus.test)}, "notes": list(corpus.notes)},
-        "notes": [*corpus.train.notes, *notes],
+        "notes": [*notes, *_warnings(options)],
     }
     _finish(rung, folder, facts, evaluated["scores"])
     del model
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
+
+
+def _warnings(options: NGramOptions) -> list[str]:
+    if options.smoothing != "stupid_backoff":
+        return []
+    return [
+        "Stupid back-off gives scores that do not sum to 1: perplexity and bits per byte are computed as if they did, "
+        "and compare with no other smoothing."
+    ]
 
 
 def _train(

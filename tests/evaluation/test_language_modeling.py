@@ -12,10 +12,10 @@ from nlpladder.evaluation.language_modeling import TextLosses, compare_language_
 from nlpladder.protocols import TokenScores
 
 
-def scores(probabilities, known=None, words=2, size=8):
+def scores(probabilities, known=None, words=2, size=8, unknown="<unk>"):
     count = len(probabilities)
     known = np.ones(count, bool) if known is None else np.array(known)
-    return TokenScores(("t",) * count, np.log(probabilities), known, words, size)
+    return TokenScores(tuple("t" if one else unknown for one in known), np.log(probabilities), known, words, size)
 
 
 def test_metrics_by_hand():
@@ -29,11 +29,20 @@ def test_metrics_by_hand():
     assert found["unknown_rate"] == pytest.approx(0.2)
 
 
+def test_letters_of_unknown_words_are_paid_for_so_that_vocabularies_compare():
+    literal = TextLosses.of([scores([0.5, 0.5], known=[True, False]), scores([0.5])])
+    spelled = TextLosses.of([scores([0.5, 0.5], known=[True, False], unknown="süß"), scores([0.5])])
+    one, other = (score_language_model([losses], resamples=50) for losses in (literal, spelled))
+    assert one["bits_per_byte"].mean.value == pytest.approx(3 / 16)
+    assert other["bits_per_byte"].mean.value == pytest.approx((3 + 8 * 6) / 16)  # five bytes and an end mark
+    assert other["perplexity"].mean.value == one["perplexity"].mean.value
+
+
 def random_losses(rng, texts, shift=0.0):
     lengths = rng.integers(3, 30, texts)
     nats = lengths * (2.0 + shift) + rng.normal(0, 1, texts)
     zeros = np.zeros(texts)
-    return np.column_stack([nats, lengths, lengths, 5.0 * lengths, nats, lengths - zeros])
+    return np.column_stack([nats, lengths, lengths, 5.0 * lengths, nats, lengths, zeros])
 
 
 def test_the_interval_covers_the_truth_in_most_samples():

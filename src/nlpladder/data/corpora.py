@@ -54,12 +54,15 @@ class CorpusOptions:
 
         if self.tokenizer in TOKENIZERS:
             return TextTokenizer(self.tokenizer, lowercase=self.lowercase)  # type: ignore[arg-type]
+        near = did_you_mean(self.tokenizer, TOKENIZERS)
+        if near and "/" not in self.tokenizer and not Path(self.tokenizer).exists():
+            raise ConfigError(f"There is no tokenizer {self.tokenizer!r}.{near} Known: {', '.join(TOKENIZERS)}.")
         try:
             return TextTokenizer.from_pretrained(self.tokenizer, lowercase=self.lowercase)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"--tokenizer {self.tokenizer!r} is none of {', '.join(TOKENIZERS)}, and no tokenizer can be loaded "
-                f"from there ({str(error).splitlines()[0]}).{did_you_mean(self.tokenizer, TOKENIZERS)}"
+                f"from there ({str(error).splitlines()[0]})."
             ) from error
 
 

@@ -3,8 +3,12 @@
 With the probabilities p(t) of the tokens of a text, H = -sum log p(t) is the same whatever the tokens are, so that
 H / (bytes log 2), bits per byte, and exp(H / words), the perplexity per white-space word, compare models of any
 vocabulary. Perplexity per token, exp(H / tokens) (Jelinek et al. 1977), compares only models of the same tokens.
-Intervals: bootstrap over texts. A model that replaces rare words by an unknown token has an easier task: the share of
-unknown tokens stands beside its scores, and a model that knows every token (characters, bytes) has none.
+Intervals: bootstrap over texts.
+
+A model that gives all words it does not know one unknown token would look the better the fewer words it knows. Here an
+unknown word therefore costs p(<unk>) and its letters, at 8 bits a byte and an end mark: a proper code for any text, so
+that bits per byte and perplexity per word can be compared whatever the vocabularies. Where the text itself says
+``<unk>`` there are no letters to pay for. The other two perplexities are the conventional ones, without letters.
 """
 
 from __future__ import annotations
@@ -28,8 +32,9 @@ from nlpladder.protocols import TokenScores
 
 Float = npt.NDArray[np.float64]
 #: What is kept of each text, in this order.
-COLUMNS = ("nats", "tokens", "words", "bytes", "known_nats", "known_tokens")
-_NATS, _TOKENS, _WORDS, _BYTES, _KNOWN_NATS, _KNOWN = range(6)
+COLUMNS = ("nats", "tokens", "words", "bytes", "known_nats", "known_tokens", "spelling_nats")
+_NATS, _TOKENS, _WORDS, _BYTES, _KNOWN_NATS, _KNOWN, _SPELLING = range(7)
+_UNKNOWN_WORD = "<unk>"
 #: metric -> unit, whether a rise is an improvement
 METRICS: Mapping[str, tuple[str, bool]] = {
     "bits_per_byte": ("bits", False),
@@ -45,7 +50,7 @@ class TextLosses:
     """What a model lost on each text.
 
     Attributes:
-        columns: Shape (texts, 6), see `COLUMNS`; losses in nats.
+        columns: Shape (texts, 7), see `COLUMNS`; losses in nats.
     """
 
     columns: Float
@@ -59,17 +64,25 @@ class TextLosses:
             known = np.asarray(score.known, dtype=bool)
             row[:] = (
                 -logprobs.sum(), logprobs.size, score.num_words, score.num_bytes,
-                -logprobs[known].sum(), known.sum(),
+                -logprobs[known].sum(), known.sum(), _spelling_nats(score),
             )  # fmt: skip
         return cls(rows)
 
 
+def _spelling_nats(score: TokenScores) -> float:
+    """Return what the letters of the unknown words cost, at 8 bits a byte, with an end mark each."""
+    unknown = [score.tokens[place] for place in np.flatnonzero(~np.asarray(score.known, dtype=bool)).tolist()]
+    sizes = (len(word.encode("utf-8", "surrogatepass")) + 1 for word in unknown if word != _UNKNOWN_WORD)
+    return float(sum(sizes) * np.log(256.0))
+
+
 def metric_values(sums: Float) -> dict[str, Float]:
-    """Return each metric from sums of the columns, shape (…, 6)."""
+    """Return each metric from sums of the columns, shape (…, 7)."""
+    spelled = sums[..., _NATS] + sums[..., _SPELLING]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return {
-            "bits_per_byte": sums[..., _NATS] / (sums[..., _BYTES] * np.log(2.0)),
-            "perplexity_per_word": np.exp(sums[..., _NATS] / sums[..., _WORDS]),
+            "bits_per_byte": spelled / (sums[..., _BYTES] * np.log(2.0)),
+            "perplexity_per_word": np.exp(spelled / sums[..., _WORDS]),
             "perplexity": np.exp(sums[..., _NATS] / sums[..., _TOKENS]),
             "perplexity_of_known": np.exp(sums[..., _KNOWN_NATS] / sums[..., _KNOWN]),
             "unknown_rate": 1.0 - sums[..., _KNOWN] / sums[..., _TOKENS],
@@ -148,7 +161,7 @@ def compare_language_models(
     texts = _same_texts(systems)
     found = []
     for before, after in pairwise(systems) if pairs == "adjacent" else combinations(systems, 2):
-        first, second = _mean_nats(systems[after]), _mean_nats(systems[before])  # (texts,)
+        first, second = _mean_spelled_nats(systems[after]), _mean_spelled_nats(systems[before])  # (texts,)
         counts = systems[after][0].columns[:, _BYTES] * np.log(2.0)
         difference = float((first.sum() - second.sum()) / counts.sum())
         gaps = first - second
@@ -192,8 +205,8 @@ def _same_texts(systems: Mapping[str, Sequence[TextLosses]]) -> int:
     return len(reference)
 
 
-def _mean_nats(seeds: Sequence[TextLosses]) -> Float:
-    return np.mean([losses.columns[:, _NATS] for losses in seeds], axis=0)
+def _mean_spelled_nats(seeds: Sequence[TextLosses]) -> Float:
+    return np.mean([losses.columns[:, _NATS] + losses.columns[:, _SPELLING] for losses in seeds], axis=0)
 
 
 def _bits(seeds: Sequence[TextLosses]) -> Float:

@@ -39,6 +39,11 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
     from nlpladder.models.pretrained.loading import check_reachable
 
     path = os.fspath(path_or_repo_id)
+    if os.path.isfile(path):
+        raise ModelError(
+            f"{path} is a file, and load opens folders and Hub ids. Vector files: nlpladder.models.vectors.word_vectors."
+            "WordVectors.open; ARPA files: nlpladder.models.ngram.model.NGramLanguageModel.from_arpa."
+        )
     check_reachable(path)
     model_type = _model_type(path, arguments)
     if model_type in ARTEFACTS:

@@ -41,11 +41,18 @@ def choose_rungs(names: Iterable[str], *, task: TaskName = "classification") -> 
     wanted = list(names)
     if wanted == ["all"]:
         return tuple(rung for rung in LADDER if rung.task == task)
+    known = [rung.name for rung in LADDER if rung.task == task]
+    for name in wanted:
+        if name not in known and name not in {rung.name for rung in LADDER}:
+            raise ConfigError(
+                f"There is no rung {name!r}.{did_you_mean(name, known)} Rungs of {task}: {', '.join(known)}."
+            )
     chosen = [find_rung(name) for name in wanted]
     if not chosen:
         raise ConfigError("No rung was named. Use --rungs all, or some of them, comma-separated.")
     for rung in chosen:
         if rung.task != task:
-            known = ", ".join(other.name for other in LADDER if other.task == task)
-            raise ConfigError(f"The rung {rung.name!r} is for {rung.task}, not for {task}. Rungs of {task}: {known}.")
+            raise ConfigError(
+                f"The rung {rung.name!r} is for {rung.task}, not for {task}. Rungs of {task}: {', '.join(known)}."
+            )
     return tuple(rung for rung in LADDER if rung in chosen)

@@ -82,7 +82,7 @@ def foot_notes(content: Mapping[str, Any]) -> list[str]:
     seeds = max((row["seeds"] for row in content["rows"]), default=1)
     metric = _title(content["columns"][0])
     notes = [
-        f"{content['test_size']:,} {content['test_unit']} of {content['dataset']}, on {content['hardware']}; "
+        f"{content.get('tested') or _tested(content)}, on {content['hardware']}; "
         f"the climb took {content['seconds'] / 60:.1f} min and {content['peak_memory_mib']:,.0f} MiB at its peak.",
         f"Interval: 95 % bootstrap over {content['test_unit']}"
         + (f" and {seeds} seeds; ± is the deviation over seeds." if seeds > 1 else "."),
@@ -168,7 +168,7 @@ def print_ladder(content: Mapping[str, Any]) -> None:
     console.width = max(console.width, 128)
     table = Table(title=f"The climb on {escape(content['dataset'])}", box=box.SIMPLE_HEAD, title_justify="left")
     for index, title in enumerate(table_header(content)):
-        table.add_column(title, justify="left" if index == 0 else "right", no_wrap=index > 0)
+        table.add_column(title, justify="left" if index == 0 else "right", no_wrap=True)
     failed = []
     for row, facts in zip(table_rows(content), content["rows"], strict=True):
         if len(row) == 2:
@@ -214,6 +214,10 @@ def ladder_figures(content: Mapping[str, Any], folder: Path) -> list[Path]:
         )
         paths.append(save_figure(figure, folder / f"{metric}_against_{fact}.png"))
     return paths
+
+
+def _tested(content: Mapping[str, Any]) -> str:
+    return f"{content['test_size']:,} {content['test_unit']} of {content['dataset']}"
 
 
 def _title(metric: str) -> str:

@@ -33,9 +33,15 @@ def run_summary(
         f"{record['training_seconds']:.1f} s of training, "
         f"{record['inference_examples_per_second']:,.0f} {speed_unit}/s",
         f"{metrics.get('tested', 'test split, ' + format(metrics['n'], ',') + ' texts')}, 95 % intervals:",
-        *(f"  {score.name:<{width}}  {score.format()}" for score in scores),
+        *(f"  {score.name:<{width}}  {score.format()}{_coverage(score.note)}" for score in scores),
         *(f"note: {note}" for note in record["notes"]),
         f"run folder: {folder} (model, metrics.json, run.json, README.md and what else was written)",
         f"use it:     python -c \"import nlpladder; model = nlpladder.load('{folder}'); print({use})\"",
     ]
     return "\n".join(lines)
+
+
+def _coverage(note: str) -> str:
+    """Return what a score says of how much it covers, in brackets."""
+    covered, found, _ = note.partition(" covered.")
+    return f"  ({covered} covered)" if found else ""

@@ -12,6 +12,21 @@ Smoothing = Literal[
     "modified_kneser_ney", "kneser_ney", "witten_bell", "absolute_discounting", "add_k", "stupid_backoff"
 ]
 MAX_ORDER = 16
+#: Where each smoothing comes from, and the year.
+SOURCES: dict[str, tuple[str, int]] = {
+    "modified_kneser_ney": ("Chen & Goodman, An empirical study of smoothing techniques for language modeling", 1999),
+    "kneser_ney": ("Kneser & Ney, Improved backing-off for m-gram language modeling", 1995),
+    "witten_bell": ("Witten & Bell, The zero-frequency problem", 1991),
+    "absolute_discounting": (
+        "Ney et al., On structuring probabilistic dependences in stochastic language modelling",
+        1994,
+    ),
+    "add_k": (
+        "Lidstone, Note on the general case of the Bayes-Laplace formula for inductive or a posteriori probabilities",
+        1920,
+    ),
+    "stupid_backoff": ("Brants et al., Large language models in machine translation", 2007),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

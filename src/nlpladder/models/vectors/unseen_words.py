@@ -87,9 +87,8 @@ class SubwordVectors:
         return sums / numbers[:, None].astype(np.float32)
 
     def has_ngrams(self, word: str) -> bool:
-        """Whether `word` is long enough to hold an n-gram."""
-        # "<" and ">" count as characters, but alone they are no n-gram.
-        return word != END_OF_LINE and len(word) + 2 >= self.min_n and (len(word) > 0 or self.max_n >= 2)
+        """Whether `word` holds an n-gram that has a vector: it may be too short, or none may have been trained."""
+        return bool((self.ngram_rows([word])[1] >= 0).any())
 
 
 def encode_word(word: str) -> bytes:
