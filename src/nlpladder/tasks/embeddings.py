@@ -74,8 +74,8 @@ class EmbeddingsTask:
             "labels": [],
             "test_size": self.benchmarks.size(),
             "test_unit": "word pairs and questions",
-            "tested": f"{self.benchmarks.size():,} word pairs and questions (those count whose words have vectors; how many, "
-            f"stands in metrics.json), by vectors from {self.data.name}",
+            "tested": f"{self.benchmarks.size():,} word pairs and questions (those whose words have vectors count; "
+            f"metrics.json says how many), by vectors from {self.data.name}",
             "speed_unit": "words",
             "train_size": corpus.num_tokens,
             "notes": list(corpus.notes),
