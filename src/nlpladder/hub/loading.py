@@ -42,7 +42,8 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
     if os.path.isfile(path):
         raise ModelError(
             f"{path} is a file; load opens folders and Hub ids. Vector files are opened by WordVectors.open (in "
-            "nlpladder.models.vectors.word_vectors), ARPA files by NGramLanguageModel.from_arpa (nlpladder.models.ngram.model)."
+            "nlpladder.models.vectors.word_vectors), ARPA files by NGramLanguageModel.from_arpa (in "
+            "nlpladder.models.ngram.model)."
         )
     check_reachable(path)
     model_type = _model_type(path, arguments)
