@@ -81,6 +81,7 @@ def main() -> None:
         output_dir=options.output_dir,
         overwrite=options.overwrite,
         num_shards=options.num_shards,
+        say=lambda line: print(line, flush=True),
     )
     print(
         run_summary(

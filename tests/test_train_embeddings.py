@@ -189,6 +189,10 @@ def test_smaller_storage_says_what_it_loses(data, benchmarks, tmp_path):
 def test_mistakes_are_sentences_and_leave_nothing(data, benchmarks, tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'window'"):
         train("skipgram", data, benchmarks, tmp_path / "run", {"widow": 3})
+    with pytest.raises(ConfigError, match="no folder 'nowhere'"):
+        train("cbow", data, benchmarks, tmp_path / "run", saving=SavingOptions(continue_from="nowhere"))
+    with pytest.raises(ConfigError, match="--keep_state true"):
+        train("cbow", data, benchmarks, tmp_path / "run", saving=SavingOptions(continue_from=str(tmp_path)))
     with pytest.raises(ConfigError, match="one setting, path"):
         train("loaded_vectors", data, benchmarks, tmp_path / "run", {})
     with pytest.raises(DataError, match="min_count"):

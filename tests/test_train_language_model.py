@@ -12,7 +12,7 @@ import pytest
 import nlpladder
 from nlpladder.climb import ClimbPlan, climb
 from nlpladder.data.corpora import CorpusOptions, load_corpus
-from nlpladder.errors import CheckFailedError, ConfigError, DataError, RunError
+from nlpladder.errors import CheckFailedError, ConfigError, DataError, ModelError, RunError
 from nlpladder.generation import GenerationOptions
 from nlpladder.ladder import choose_rungs, find_rung
 from nlpladder.tasks.base import RungSettings
@@ -113,6 +113,32 @@ def test_the_climb_shows_what_context_is_worth(corpus, tmp_path):
     assert any("40 test lines" in note for note in foot_notes(content))
     assert json.loads((tmp_path / "ladder.json").read_text())["task"] == "language_modeling"
     assert (tmp_path / "ladder.html").is_file()
+
+
+def test_a_climb_of_another_task_in_the_same_folder_is_refused(corpus, tmp_path):
+    plan = ClimbPlan(rungs=choose_rungs(["unigram"], task="language_modeling"))
+    climb(plan, LanguageModelingTask(corpus), tmp_path, print)
+    before = (tmp_path / "ladder.md").read_text()
+    other = load_corpus(CorpusOptions(dataset="world:reviews?train=60&validation=20&test=20", tokenizer="regex"))
+    with pytest.raises(RunError, match="another dataset and fingerprint"):
+        climb(plan, LanguageModelingTask(other), tmp_path, print)
+    assert (tmp_path / "ladder.md").read_text() == before
+
+
+def test_the_record_names_the_smoothing_that_was_used(corpus, tmp_path):
+    settings = RungSettings(model={"order": 4, "smoothing": "stupid_backoff"})
+    run = train_language_model(find_rung("five_gram"), corpus, settings, output_dir=tmp_path / "run")
+    assert run.record["title"] == "4-gram model, stupid backoff"
+    assert any("do not sum to 1" in note for note in run.record["notes"])
+    assert "Brants" in (tmp_path / "run" / "README.md").read_text()
+    with pytest.raises(ConfigError, match="num_shards is 0"):
+        train_language_model(find_rung("bigram"), corpus, RungSettings(), output_dir=tmp_path / "none", num_shards=0)
+
+
+def test_a_file_is_no_folder_and_the_error_says_who_opens_it(tmp_path):
+    (tmp_path / "model.arpa").write_text("")
+    with pytest.raises(ModelError, match="NGramLanguageModel.from_arpa"):
+        nlpladder.load(tmp_path / "model.arpa")
 
 
 def test_rungs_of_another_task_are_refused():

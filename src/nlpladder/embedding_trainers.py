@@ -85,6 +85,7 @@ def _train_glove(
     shutil.rmtree(counted, ignore_errors=True)  # of an interrupted start
     earlier = None if saving.continue_from is None else GloveState.load(Path(saving.continue_from) / STATE_FOLDER)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    say("counting co-occurrences (the first time on a machine some seconds more, for compilation)")
     cooccurrences = count_cooccurrences(
         corpus, options, folder=counted, first_words=() if earlier is None else earlier.words
     )

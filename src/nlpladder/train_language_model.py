@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ def train_language_model(
     overwrite: bool = False,
     encoded: EncodedCorpus | None = None,
     num_shards: int = 1,
+    say: Callable[[str], None] = logger.info,
 ) -> RungRun:
     """Train and evaluate one n-gram rung; a finished folder of the same identity is read instead.
 
@@ -70,6 +71,7 @@ def train_language_model(
         overwrite: Replace an earlier run.
         encoded: The training text as ids, where it has been read already.
         num_shards: Count the training text in so many processes; the model is the same.
+        say: Gets lines of progress.
 
     Raises:
         RunError: when the folder holds a run of other arguments.
@@ -85,7 +87,7 @@ def train_language_model(
     with state.main_process_first():  # the others find a finished run
         folder = RunFolder.open(output_dir, identity, overwrite=overwrite and state.is_main_process)
         if not folder.finished:
-            _train_and_evaluate(_described(rung, options), corpus, options, folder, encoded, num_shards)
+            _train_and_evaluate(_described(rung, options), corpus, options, folder, encoded, num_shards, say)
     return RungRun(folder, folder.record, folder.read_metrics())
 
 
@@ -107,13 +109,14 @@ def _train_and_evaluate(
     folder: RunFolder,
     encoded: EncodedCorpus | None,
     num_shards: int,
+    say: Callable[[str], None],
 ) -> None:
     """Train, save, check, score and finish the run."""
     # Counting starts anew after an interruption; what it had put on disk is of no use.
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     started = time.perf_counter()
     try:
-        model, notes = _train(corpus, options, encoded, num_shards, folder.checkpoints)
+        model, notes = _train(corpus, options, encoded, num_shards, folder.checkpoints, say)
     except Exception:
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
         folder.discard_if_untouched()
@@ -147,19 +150,25 @@ def _warnings(options: NGramOptions) -> list[str]:
 
 
 def _train(
-    corpus: Corpus, options: NGramOptions, encoded: EncodedCorpus | None, num_shards: int, work: Path
+    corpus: Corpus,
+    options: NGramOptions,
+    encoded: EncodedCorpus | None,
+    num_shards: int,
+    work: Path,
+    say: Callable[[str], None],
 ) -> tuple[Any, list[str]]:
     from nlpladder.models.ngram.estimate import estimate
     from nlpladder.models.ngram.model import NGramLanguageModel
 
     work.mkdir(parents=True, exist_ok=True)
+    say("reading the text (the first time on a machine some seconds more, for compilation)")
     if num_shards > 1:
         from nlpladder.models.ngram.sharding import estimate_sharded
 
-        found = estimate_sharded(corpus.train, options, num_shards=num_shards, folder=work)
+        found = estimate_sharded(corpus.train, options, num_shards=num_shards, folder=work, progress=say)
     else:
         spool = work / "ids.bin" if options.memory is not None else None
-        found = estimate(encoded or encode_corpus(corpus.train, spool=spool), options, folder=work)
+        found = estimate(encoded or encode_corpus(corpus.train, spool=spool), options, folder=work, progress=say)
     model = NGramLanguageModel.from_levels(
         found.levels,
         found.words,

@@ -135,6 +135,45 @@ def test_a_stream_trains_the_rungs_that_can_and_is_refused_by_the_others(dataset
 
 
 @pytest.mark.slow
+def test_language_models_are_mixed_exported_and_mistakes_are_found_before_training(tmp_path):
+    lines = [f"the {noun} was {word} ." for noun in ("film", "plot", "cast") for word in ("good", "bad", "long")] * 20
+    (tmp_path / "corpus.txt").write_text("\n".join(lines))
+    (tmp_path / "empty.txt").write_text("\n")
+    recipe = ["recipes/train_ngram_lm.py", "--dataset", str(tmp_path / "corpus.txt")]
+
+    def run(name, *more):
+        return run_python(*recipe, "--output_dir", str(tmp_path / name), *more)
+
+    arpa = tmp_path / "model.arpa.gz"
+    first = run("first", "--order", "2", "--arpa", str(arpa))
+    assert first.returncode == 0, first.stderr[-2000:]
+    assert arpa.is_file()
+    mixed = run("second", "--order", "3", "--interpolate_with", str(tmp_path / "first"))
+    assert mixed.returncode == 0, mixed.stderr[-2000:]
+    assert "weights:" in mixed.stdout
+    assert (tmp_path / "second" / "interpolated" / "config.json").is_file()
+    mistakes = {
+        "no word": ("--vocabulary_file", str(tmp_path / "empty.txt")),
+        "nowhere": ("--interpolate_with", str(tmp_path / "nowhere")),
+        "There is no folder": ("--arpa", str(tmp_path / "no" / "model.arpa")),
+    }
+    for message, arguments in mistakes.items():
+        failed = run("third", *arguments)
+        assert failed.returncode == 2
+        assert message in failed.stderr
+        assert not (tmp_path / "third").exists()
+    positional = run_python("recipes/train_ngram_lm.py", str(tmp_path / "corpus.txt"))
+    assert positional.returncode == 2
+    assert f"--dataset {tmp_path / 'corpus.txt'}" in positional.stderr
+    climbed = run_python(
+        "recipes/climb_ladder.py", "--task", "embeddings", "--dataset", str(tmp_path / "corpus.txt"), "--vectors",
+        "nofile.txt", "--output_dir", str(tmp_path / "climb"),
+    )  # fmt: skip
+    assert climbed.returncode == 2
+    assert "nofile.txt" in climbed.stderr
+
+
+@pytest.mark.slow
 def test_two_processes_train_and_score_as_one(dataset, tmp_path):
     """`accelerate launch --cpu --num_processes 2` starts one process; this launch starts two (trap Training 2)."""
     common = [
