@@ -137,6 +137,7 @@ def run_recipe(main: Callable[[], None]) -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         main()
+        _leave_process_group()
     except LadderError as error:
         if os.environ.get("RANK", "0") == "0":
             sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
@@ -144,6 +145,14 @@ def run_recipe(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. Start the same command again to continue.\n")
         raise SystemExit(130) from None
+
+
+def _leave_process_group() -> None:
+    """Wait for the other processes of a launch: one that ends while the others still talk is aborted now and then."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
 
 
 def _add_argument(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:

@@ -111,6 +111,9 @@ def main(task, accumulation, output):
         if trainer.is_world_process_zero():
             content = {"world": trainer.args.world_size, "loss": losses[0], "norm": watch.norm}
             Path(output).write_text(json.dumps(content))
+    # Processes that end while gloo's threads still talk are aborted now and then.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -288,6 +288,12 @@ def valid_files(tmp_path_factory):
     return folder, [write_vectors(small, folder / format, format=format).read_bytes() for format in formats]
 
 
+def test_a_binary_file_of_no_words_is_refused(tmp_path):
+    (tmp_path / "none.bin").write_bytes(b"0 3\nabc " + bytes(12))
+    with pytest.raises(DataError, match="announces 0 words"):
+        read_vectors(tmp_path / "none.bin")
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_damage_gives_vectors_or_one_sentence(valid_files, data):

@@ -38,6 +38,8 @@ def read_binary_vectors(stream: BinaryIO, path: Path, *, limit: int | None = Non
     if len(header) != 2 or not all(field.isdigit() for field in header) or int(header[1]) == 0:
         raise DataError(f"{path}: the first line must hold the number of words and of dimensions of binary vectors.")
     announced, dimensions = int(header[0]), int(header[1])
+    if announced == 0:
+        raise DataError(f"{path}, line 1: the header announces 0 words.")
     wanted = announced if limit is None else min(announced, limit)
     row_bytes = 4 * dimensions
     # A wrong header must not take all memory: no more rows than twenty times the (perhaps compressed) file could hold.
