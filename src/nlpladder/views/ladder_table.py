@@ -161,11 +161,10 @@ def print_ladder(content: Mapping[str, Any]) -> None:
     from rich import box
     from rich.console import Console
     from rich.markup import escape
+    from rich.measure import Measurement
     from rich.table import Table
 
     console = Console()
-    # A log file or a narrow window gets the whole table; cells broken over lines could not be read.
-    console.width = max(console.width, 128)
     table = Table(title=f"The climb on {escape(content['dataset'])}", box=box.SIMPLE_HEAD, title_justify="left")
     for index, title in enumerate(table_header(content)):
         table.add_column(title, justify="left" if index == 0 else "right", no_wrap=True)
@@ -177,6 +176,8 @@ def print_ladder(content: Mapping[str, Any]) -> None:
         else:
             mark = " *" if row[0].endswith(" *") else ""
             table.add_row(facts["rung"] + mark, *(escape(cell) for cell in row[1:]))
+    # A log file or a narrow window gets the whole table; cells that are cut or broken over lines could not be read.
+    console.width = max(console.width, Measurement.get(console, console.options.update(width=400), table).maximum)
     console.print(table)
     for title, reason in failed:
         console.print(f"[bold]{escape(title)}[/bold]: {escape(reason)}", highlight=False)
