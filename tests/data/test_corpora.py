@@ -85,6 +85,9 @@ def test_mistakes_are_sentences(tmp_path):
     with pytest.raises(DataError, match="no file or folder"):
         open_stream(CorpusOptions(dataset=str(tmp_path / "nowhere.txt")))
     file = write(tmp_path / "a.txt", ["one", "two"])
+    (tmp_path / "numbers.csv").write_text("a,b\n1,2\n3,4\n")
+    with pytest.raises(DataError, match="only numbers.*--text_column; there are: a, b"):
+        open_stream(CorpusOptions(dataset=str(tmp_path / "numbers.csv")))
     with pytest.raises(DataError, match="too few to cut"):
         load_corpus(CorpusOptions(dataset=str(file)))
     with pytest.raises(ConfigError, match="Did you mean 'regex'"):

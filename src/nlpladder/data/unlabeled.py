@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 DocumentSeparator = Literal["line", "blank_line", "file"]
 _SEPARATORS = ("line", "blank_line", "file")
 _WORLD_SIZE = 20_000
+#: So many texts are looked at to tell text from numbers.
+_HEAD = 100
 
 
 def load_unlabeled_text(
@@ -102,7 +104,21 @@ def load_text_splits(
         table, place = found.dataset.data.table, found.places.name
         columns = find_columns(table, place=place, text_column=text_column, label_column=None, need_label=False)
         loaded[split], _ = text_only(found, columns.text)
+        head = loaded[split]["text"][:_HEAD]
+        if head and all(map(_is_number, head)):
+            raise DataError(
+                f"{place}: the column {', '.join(columns.text)!r} was taken for the text, but holds only numbers "
+                f"({head[0]!r}). Name the column with --text_column; there are: {', '.join(table.column_names)}."
+            )
     return loaded
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _read(
