@@ -49,6 +49,8 @@ class TrainNGramOptions(CorpusOptions, NGramOptions):
 def main() -> None:
     options = parse(TrainNGramOptions, description=__doc__)
 
+    from accelerate import PartialState
+
     from nlpladder.data.corpora import load_corpus
     from nlpladder.generation import GenerationOptions
     from nlpladder.hub.loading import load
@@ -70,7 +72,13 @@ def main() -> None:
         test_fraction=options.test_fraction,
         max_eval=options.max_eval_samples,
     )
-    print(f"{corpus.name}: {'; '.join(corpus.notes)}", flush=True)
+    main_process = PartialState().is_main_process
+
+    def say(line: str) -> None:
+        if main_process:
+            print(line, flush=True)
+
+    say(f"{corpus.name}: {'; '.join(corpus.notes)}")
     settings = options_of(options, NGramOptions)
     if options.vocabulary_file is not None:
         settings["vocabulary"] = _read_vocabulary(Path(options.vocabulary_file))
@@ -81,8 +89,10 @@ def main() -> None:
         output_dir=options.output_dir,
         overwrite=options.overwrite,
         num_shards=options.num_shards,
-        say=lambda line: print(line, flush=True),
+        say=say,
     )
+    if not main_process:
+        return
     print(
         run_summary(
             run.record, run.metrics, options.output_dir, use="model.generate(['the'])", speed_unit="tokens scored"

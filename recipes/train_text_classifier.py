@@ -38,7 +38,7 @@ class ClassifierOptions(DataOptions):
 
 def main() -> None:
     options = parse(ClassifierOptions, description=__doc__)
-    rung = find_rung(options.rung)
+    rung = find_rung(options.rung, task="classification")
 
     from accelerate import PartialState
 

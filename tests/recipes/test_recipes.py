@@ -104,6 +104,7 @@ def test_every_config_runs(path, tmp_path):
         (["--dataset", "nowhere.csv"], "nowhere.csv"),
         (["--dataset", "{data}", "--label_column", "sentimant"], "Did you mean 'sentiment'"),
         (["--dataset", "{data}", "--rung", "bilstn"], "Did you mean 'bilstm'"),
+        (["--dataset", "{data}", "--rung", "skipgram"], "'skipgram' is for embeddings, not for classification"),
         (["--dataset", "{data}", "--rung", "bilstm", "--training.learning_rte", "1"], "Did you mean 'learning_rate'"),
         (["--dataset", "{data}", "--rung", "bert"], "--encoder"),
     ],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nlpladder.text.sentence_stream import SentenceStream
     from nlpladder.text.text_tokenizer import TextTokenizer
 
+_EVALUATION = ("validation", "test")
 TOKENIZERS = ("whitespace", "regex", "treebank", "tweet", "char")
 
 
@@ -176,9 +177,6 @@ def load_corpus(
     for name in _EVALUATION:
         digest.update("\n".join(held[name]).encode("utf-8", "surrogatepass"))
     return Corpus(options.dataset, stream, held["validation"], held["test"], digest.hexdigest(), tuple(notes))
-
-
-_EVALUATION = ("validation", "test")
 
 
 def text_splits(options: CorpusOptions) -> dict[str, list[Path] | Sequence[str]]:

@@ -20,39 +20,33 @@ __all__ = ["LADDER", "Rung", "TaskName", "choose_rungs", "find_rung"]
 LADDER: tuple[Rung, ...] = (*CLASSIFICATION, *EMBEDDINGS, *LANGUAGE_MODELING)
 
 
-def find_rung(name: str) -> Rung:
-    """Return the rung called `name`.
+def find_rung(name: str, *, task: TaskName | None = None) -> Rung:
+    """Return the rung called `name`, which must be one of `task` where that is given.
 
     Raises:
-        ConfigError: with the nearest name.
+        ConfigError: for an unknown name, with the nearest, or a rung of another task.
     """
     by_name = {rung.name: rung for rung in LADDER}
-    if name not in by_name:
-        raise ConfigError(f"There is no rung {name!r}.{did_you_mean(name, by_name)} Rungs: {', '.join(by_name)}.")
-    return by_name[name]
+    known = [rung.name for rung in LADDER if task in (None, rung.task)]
+    if name in known:
+        return by_name[name]
+    if name in by_name:
+        problem = f"The rung {name!r} is for {by_name[name].task}, not for {task}."
+    else:
+        problem = f"There is no rung {name!r}.{did_you_mean(name, known)}"
+    raise ConfigError(f"{problem} Rungs{f' of {task}' if task else ''}: {', '.join(known)}.")
 
 
 def choose_rungs(names: Iterable[str], *, task: TaskName = "classification") -> tuple[Rung, ...]:
     """Return the rungs of `task` that are named (``all`` for every one), in the ladder's order.
 
     Raises:
-        ConfigError: for an unknown name, or a rung of another task.
+        ConfigError: as `find_rung`, or when none is named.
     """
     wanted = list(names)
     if wanted == ["all"]:
         return tuple(rung for rung in LADDER if rung.task == task)
-    known = [rung.name for rung in LADDER if rung.task == task]
-    for name in wanted:
-        if name not in known and name not in {rung.name for rung in LADDER}:
-            raise ConfigError(
-                f"There is no rung {name!r}.{did_you_mean(name, known)} Rungs of {task}: {', '.join(known)}."
-            )
-    chosen = [find_rung(name) for name in wanted]
+    chosen = [find_rung(name, task=task) for name in wanted]
     if not chosen:
         raise ConfigError("No rung was named. Use --rungs all, or some of them, comma-separated.")
-    for rung in chosen:
-        if rung.task != task:
-            raise ConfigError(
-                f"The rung {rung.name!r} is for {rung.task}, not for {task}. Rungs of {task}: {', '.join(known)}."
-            )
     return tuple(rung for rung in LADDER if rung in chosen)

@@ -20,8 +20,9 @@ class Perplexity:
     Attributes:
         including_unknown: ``10 ** (-mean log10 p)`` over all tokens; unknown words with the probability of ``<unk>``.
         excluding_unknown: The same over known tokens only; nan where there is none.
-        per_word: ``p ** (-1 / words)`` of all texts, words split at white space: comparable across tokenisations.
-        bits_per_byte: ``-log2 p / bytes`` of all texts in UTF-8.
+        per_word: ``p ** (-1 / words)`` of all texts, words split at white space.
+        bits_per_byte: ``-log2 p / bytes`` of all texts in UTF-8. Both compare models of any tokens where no word is
+            unknown; ``nlpladder.evaluation.language_modeling`` also charges for the letters of unknown words.
         num_tokens: Tokens that were predicted, ``</s>`` included where the model has it.
         num_unknown: Unknown ones among them.
         num_words: White-space words.
