@@ -4,6 +4,7 @@
     accelerate launch recipes/climb_ladder.py --dataset my_reviews.csv --rungs tfidf_logistic,bilstm --seeds 3
     accelerate launch recipes/climb_ladder.py --task embeddings --dataset my_corpus.txt --vectors glove.6B.100d.txt
     accelerate launch recipes/climb_ladder.py --task language_modeling --dataset wikitext_folder --corpus.tokenizer char
+    accelerate launch recipes/climb_ladder.py --task translation --dataset world:phrasebook
 
 Every rung is trained on the same data and scored by the same scorer. The table says how far each step got, whether the
 step is a real difference (paired test against the rung below, Holm-corrected), and what it cost. Finished rungs are
@@ -23,17 +24,19 @@ from nlpladder.errors import ConfigError, RunError
 from nlpladder.ladder import Rung, choose_rungs, find_rung
 
 #: Tasks beside classification, whose kind (single_label, …) is a matter of the labels.
-_UNLABELED = ("embeddings", "language_modeling")
+_OTHER_TASKS = ("embeddings", "language_modeling", "translation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClimbOptions(DataOptions):
     """Options of the climb."""
 
-    task: Literal["single_label", "multi_label", "regression", "embeddings", "language_modeling"] | None = option(
+    task: (
+        Literal["single_label", "multi_label", "regression", "embeddings", "language_modeling", "translation"] | None
+    ) = option(
         None,
-        help="embeddings and language_modeling need text only; for the others see the labels, found from their type if "
-        "not given",
+        help="embeddings and language_modeling need text only, translation sentence pairs; for the others see the "
+        "labels, found from their type if not given",
     )
     output_dir: str = option("outputs/climb", help="folder of the tables and of one run folder a rung and seed")
     rungs: tuple[str, ...] = option(("all",), help="all, or names from README's table, comma-separated")
@@ -54,6 +57,9 @@ class ClimbOptions(DataOptions):
         {},
         help="embeddings, language_modeling: tokenizer, lowercase, split_sentences (see train_ngram_lm.py --help)",
     )
+    pairs: dict = option(
+        {}, help="translation: source_column, target_column, validation_fraction, … (see train_seq2seq.py --help)"
+    )
     vectors: tuple[str, ...] = option(
         (), help="embeddings: files, folders or Hub ids of vectors to compare with, comma-separated"
     )
@@ -67,7 +73,7 @@ class ClimbOptions(DataOptions):
 
 def main() -> None:
     options = parse(ClimbOptions, description=__doc__)
-    rungs = choose_rungs(options.rungs, task=options.task if options.task in _UNLABELED else "classification")
+    rungs = choose_rungs(options.rungs, task=options.task if options.task in _OTHER_TASKS else "classification")
 
     from accelerate import PartialState
 
@@ -82,9 +88,11 @@ def main() -> None:
         find_rung(name).name: build(RungSettings, values or {}, where=f"rung_options.{name}")
         for name, values in options.rung_options.items()
     }
-    build_task = {"embeddings": _embeddings, "language_modeling": _language_modeling}.get(
-        str(options.task), _classification
-    )
+    build_task = {
+        "embeddings": _embeddings,
+        "language_modeling": _language_modeling,
+        "translation": _translation,
+    }.get(str(options.task), _classification)
     task, rungs, settings = build_task(options, rungs, settings)
     plan = ClimbPlan(
         rungs=rungs,
@@ -137,20 +145,45 @@ def _language_modeling(
     options: ClimbOptions, rungs: tuple[Rung, ...], settings: _Settings
 ) -> tuple[Any, tuple[Rung, ...], _Settings]:
     from nlpladder.data.corpora import load_corpus
+    from nlpladder.data.running_text import load_running_text
+    from nlpladder.neural_rungs import sequence_training_options
     from nlpladder.tasks.base import RungSettings
     from nlpladder.tasks.language_modeling import LanguageModelingTask
     from nlpladder.train_language_model import ngram_options
 
     for rung in rungs:
-        ngram_options(rung, settings.get(rung.name, RungSettings()))
-    corpus = load_corpus(
-        _corpus_options(options, {"tokenizer": "whitespace"}),
-        validation_fraction=options.validation_fraction,
-        test_fraction=options.test_fraction,
-        max_eval=options.max_eval_samples,
-    )
+        check = sequence_training_options if rung.kind == "neural" else ngram_options
+        check(rung, settings.get(rung.name, RungSettings()))
+    text = _corpus_options(options, {"tokenizer": "whitespace"})
+    shares: dict[str, Any] = {
+        "validation_fraction": options.validation_fraction,
+        "test_fraction": options.test_fraction,
+        "max_eval": options.max_eval_samples,
+    }
+    corpus = load_corpus(text, **shares)
     _print_on_main_process(f"{corpus.name}: {'; '.join(corpus.notes)}")
-    return LanguageModelingTask(corpus), rungs, settings
+    task = LanguageModelingTask(corpus, lambda: load_running_text(text, unit="line", **shares))
+    return task, rungs, settings
+
+
+def _translation(
+    options: ClimbOptions, rungs: tuple[Rung, ...], settings: _Settings
+) -> tuple[Any, tuple[Rung, ...], _Settings]:
+    from nlpladder.data.parallel_options import ParallelOptions
+    from nlpladder.neural_rungs import sequence_training_options
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.tasks.translation import TranslationTask
+
+    for rung in rungs:
+        sequence_training_options(rung, settings.get(rung.name, RungSettings()))
+    shared = {
+        name: getattr(options, name)
+        for name in ("dataset", "dataset_config", "revision", "split_seed", "max_train_samples", "max_eval_samples",
+                     "drop_bad_rows", "encoding")
+    }  # fmt: skip
+    data = build(ParallelOptions, {**shared, **options.pairs}, where="pairs").load()
+    _print_on_main_process(data.describe())
+    return TranslationTask(data), rungs, settings
 
 
 def _embeddings(
@@ -201,6 +234,7 @@ def _print_next_steps(result: dict, options: ClimbOptions) -> None:
     use = {
         "embeddings": "model.most_similar(model.words[len(model.words) // 10])",
         "language_modeling": "model.generate(['the'])",
+        "translation": "model.translate(['a sentence'])[0].text",
     }
     if best is None:
         raise RunError("No rung finished; the table says why.")

@@ -44,6 +44,7 @@ SUITES = {
     "vectors": "Word2Vec and FastText against gensim",
     "glove": "GloVe against the Stanford programs, from text to vectors",
     "ngram": "n-gram models against KenLM: estimation, ARPA files, scoring",
+    "neural": "our Transformer and recurrent models against transformers and torch: training, beam search",
 }
 
 

@@ -79,3 +79,15 @@ def test_defaults_are_not_shared_between_instances():
 def test_values_survive_the_way_through_text(seeds, epochs, flag):
     options = parse(Options, ["--dataset", "x", f"--seeds={seeds}", f"--epochs={epochs!r}", f"--flag={flag}"])
     assert (options.seeds, options.epochs, options.flag) == (seeds, epochs, flag)
+
+
+def test_help_lists_the_keys_of_a_mapping(capsys):
+    @dataclass(frozen=True, kw_only=True)
+    class Grouped:
+        training: dict = option({}, help="settings that differ", keys=Options)
+
+    with pytest.raises(SystemExit):
+        parse(Grouped, ["--help"])
+    shown = capsys.readouterr().out
+    assert "--training.KEY VALUE" in shown
+    assert "  epochs: passes (default: 3.0)" in shown

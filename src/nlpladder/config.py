@@ -22,16 +22,18 @@ from nlpladder.errors import ConfigError, LadderError, did_you_mean
 Options = TypeVar("Options")
 
 
-def option(default: Any = dataclasses.MISSING, *, help: str) -> Any:
+def option(default: Any = dataclasses.MISSING, *, help: str, keys: type | None = None) -> Any:
     """Declare a documented field of a dataclass.
 
     Args:
         default: Its default; a ``dict`` or ``list`` is copied for each instance; none makes the option required.
         help: One sentence; the only place where the option is explained.
+        keys: For a ``dict``: a dataclass whose fields are its keys; ``--help`` lists them.
     """
+    metadata = {"help": help, "keys": keys}
     if isinstance(default, (dict, list)):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata={"help": help})
-    return dataclasses.field(default=default, metadata={"help": help})
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def parse(cls: type[Options], argv: Sequence[str] | None = None, *, description: str | None = None) -> Options:
@@ -53,6 +55,7 @@ def parse(cls: type[Options], argv: Sequence[str] | None = None, *, description:
     parser.add_argument("config", nargs="?", help="a YAML file with any of the options below")
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         _add_argument(parser, field, hints[field.name])
+    parser.epilog = "\n".join(_keys_help(field) for field in dataclasses.fields(cls))  # type: ignore[arg-type]
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     plain, dotted = _split_arguments(list(sys.argv[1:] if argv is None else argv), names, hints)
     known = parser.parse_args(plain)
@@ -173,6 +176,21 @@ def _add_argument(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]
         parser.add_argument(f"--{field.name}", metavar="|".join(map(str, get_args(kind))), help=text)
     else:
         parser.add_argument(f"--{field.name}", metavar=getattr(kind, "__name__", "VALUE").upper(), help=text)
+
+
+def _keys_help(field: dataclasses.Field[Any]) -> str:
+    """List the keys of an option that is a mapping, with what each means."""
+    import textwrap
+
+    keys = field.metadata.get("keys")
+    if keys is None:
+        return ""
+    lines = [f"--{field.name}.KEY VALUE, where KEY is one of:"]
+    for key in dataclasses.fields(keys):
+        default = "" if key.default in (dataclasses.MISSING, None, "") else f" (default: {key.default})"
+        meaning = f"{key.metadata.get('help', '')}{default}"
+        lines += textwrap.wrap(f"{key.name}: {meaning}", 118, initial_indent="  ", subsequent_indent="      ")
+    return "\n".join(lines) + "\n"
 
 
 def _split_arguments(

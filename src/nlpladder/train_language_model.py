@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 LOSSES_FILE = "losses.parquet"
 #: Lines on which a model read back from disk must answer as the trained one did.
 RELOAD_LINES = 8
+#: Of each, so many characters are scored once before the clock starts.
+WARM_UP_CHARACTERS = 500
+
+#: From test texts to the losses over which the scores and their intervals are taken.
+Measure = Callable[[Sequence[str]], TextLosses]
 
 
 def ngram_options(rung: Rung, settings: RungSettings) -> NGramOptions:
@@ -179,22 +184,32 @@ def _train(
     return model, list(found.notes)
 
 
-def evaluate_language_model(model: LanguageModel, lines: Sequence[str], folder: RunFolder) -> dict[str, Any]:
-    """Score `lines`, write the loss of each and ``metrics.json``; return the scores and the speed."""
-    model.score(lines[:RELOAD_LINES])  # the first call pays for compiled kernels
+def evaluate_language_model(
+    model: LanguageModel, lines: Sequence[str], folder: RunFolder, *, measure: Measure | None = None
+) -> dict[str, Any]:
+    """Score `lines`, write the loss of each and ``metrics.json``; return the scores and the speed.
+
+    Args:
+        model: What is evaluated.
+        lines: The test texts.
+        folder: The run folder.
+        measure: How losses come from texts; each text by itself if not given.
+    """
+    model.score([line[:WARM_UP_CHARACTERS] for line in lines[:RELOAD_LINES]])  # the first call compiles or allocates
     started = time.perf_counter()
-    losses = TextLosses.of(model.score(lines))
+    losses = TextLosses.of(model.score(lines)) if measure is None else measure(lines)
     seconds = time.perf_counter() - started
-    if len(lines) < 2:
-        raise DataError(f"There are {len(lines)} test lines: an interval needs at least two.")
+    count = len(losses.columns)
+    if count < 2:
+        raise DataError(f"There are {count} test lines: an interval needs at least two.")
     folder.write_columns(LOSSES_FILE, dict(zip(COLUMNS, losses.columns.T, strict=True)))
     scores = {name: score.mean for name, score in score_language_model([losses]).items()}
     tokens = int(losses.columns[:, 1].sum())
     folder.write_metrics(
         {
             "split": "test",
-            "n": len(lines),
-            "tested": f"test split, {len(lines):,} lines, {tokens:,} tokens",
+            "n": count,
+            "tested": f"test split, {count:,} lines, {tokens:,} tokens",
             "scores": {name: score.to_dict() for name, score in scores.items()},
         }
     )

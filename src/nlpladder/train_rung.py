@@ -22,6 +22,7 @@ from nlpladder.data.loading import TextDataset
 from nlpladder.errors import CheckFailedError, ConfigError, ModelError, did_you_mean
 from nlpladder.ladder import Rung
 from nlpladder.protocols import TextClassifier
+from nlpladder.runs import carry_out
 from nlpladder.tasks.base import RungRun, RungSettings
 from nlpladder.training.neural import TrainingResult, remove_checkpoints, train_classifier
 from nlpladder.training.options import TrainingOptions
@@ -59,38 +60,27 @@ def train_rung(
         CheckFailedError: when the saved model does not answer as the trained one.
         LadderError: for data or settings that do not fit the rung.
     """
-    from accelerate import PartialState
-
     quiet_libraries()
-    state = PartialState()
     training = training_options(rung, settings)
     if data.streaming and not rung.streams:
         raise ModelError(
             f"The rung {rung.name!r} needs its whole training set in memory and cannot read a stream. Leave out "
             f"--streaming, cap it with --max_train_samples, or choose a rung that streams."
         )
+
+    def train(folder: RunFolder) -> tuple[TextClassifier, TrainingResult] | None:
+        if rung.kind != "classic":
+            return _train_neural(rung, data, settings, training, folder, seed, time_limit)
+        from accelerate import PartialState
+
+        return _train_classic(rung, data, settings, seed) if PartialState().is_main_process else None
+
+    def finish(trained: tuple[TextClassifier, TrainingResult] | None, folder: RunFolder) -> None:
+        assert trained is not None
+        _finish(rung, data, *trained, folder, training)
+
     identity = run_identity(rung, data, settings, seed)
-    with state.main_process_first():
-        folder = RunFolder.open(output_dir, identity, overwrite=overwrite and state.is_main_process)
-    if folder.finished:
-        return RungRun(folder, folder.record, folder.read_metrics())
-    try:
-        if rung.kind == "classic":
-            classifier, result = _train_classic(rung, data, settings, seed) if state.is_main_process else (None, None)
-        else:
-            classifier, result = _train_neural(rung, data, settings, training, folder, seed, time_limit)
-    except Exception:
-        if state.is_main_process:
-            folder.discard_if_untouched()
-        raise
-    if state.is_main_process:
-        assert classifier is not None
-        assert result is not None
-        _finish(rung, data, classifier, result, folder, training)
-    state.wait_for_everyone()
-    if not state.is_main_process:
-        folder = RunFolder.open(output_dir, identity)
-    return RungRun(folder, folder.record, folder.read_metrics())
+    return carry_out(identity, output_dir, train=train, finish=finish, overwrite=overwrite)
 
 
 def training_options(rung: Rung, settings: RungSettings) -> TrainingOptions:

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from nlpladder.errors import DataError
-from nlpladder.evaluation.language_modeling import TextLosses, compare_language_models, score_language_model
+from nlpladder.evaluation.language_modeling import (
+    TextLosses,
+    compare_language_models,
+    score_language_model,
+    split_by_line,
+)
 from nlpladder.protocols import TokenScores
 
 
@@ -100,3 +105,23 @@ def test_models_of_other_texts_are_refused():
         compare_language_models({"a": [first], "b": [second]})
     with pytest.raises(DataError, match="at least two"):
         score_language_model([TextLosses(random_losses(rng, 1))])
+
+
+def test_a_long_text_is_cut_into_lines_whose_losses_sum_to_the_whole():
+    text = "\n\nab c\n\nd\n  \ne"
+    starts = np.arange(len(text))
+    logprobs = -np.arange(1.0, len(text) + 2)
+    whole = TokenScores((*text, "</s>"), logprobs, np.ones(len(text) + 1, bool), len(text.split()), len(text.encode()))
+    parts = split_by_line(whole, text, starts)
+    assert ["".join(part.tokens) for part in parts] == ["\n\nab c\n\n", "d\n  \n", "e</s>"]
+    assert np.array_equal(
+        TextLosses.of(parts).columns.sum(axis=0)[:4], TextLosses.of([whole]).columns[0, :4]
+    )  # nats, tokens, words, bytes
+
+
+def test_tokens_that_reach_over_a_line_break_are_counted_once():
+    text = "ab\ncd"
+    score = TokenScores(("a", "b\nc", "d", "</s>"), np.array([-1.0, -2.0, -3.0, -4.0]), np.ones(4, bool), 2, 5)
+    parts = split_by_line(score, text, np.array([0, 1, 4]))
+    assert [part.tokens for part in parts] == [("a", "b\nc"), ("d", "</s>")]
+    assert sum(part.num_bytes for part in parts) == 5

@@ -14,6 +14,8 @@ from helpers import REPOSITORY, review_rows, run_python, tiny_bert_folder
 RECIPES = sorted(path for path in (REPOSITORY / "recipes").glob("*.py"))
 CONFIGS = sorted((REPOSITORY / "recipes" / "configs").glob("*/*.yaml"))
 WORLD = "world:reviews?train=120&validation=40&test=60&unlabeled=150"
+PAIRS = "world:phrasebook?train=80&validation=10&test=12&compositional=6"
+STORIES = "world:stories?train=60&validation=8&test=10"
 
 
 @pytest.fixture
@@ -57,13 +59,15 @@ def test_every_config_has_a_command_a_measurement_and_a_comment_a_key(path):
 def short(path, tmp_path):
     """Return the options that make a config finish in seconds."""
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    kind, task = path.parent.name, config.get("task")
+    if kind in ("train_transformer", "train_seq2seq", "train_lstm_lm") or task in ("translation", "language_modeling"):
+        return [str(path), *short_sequences(kind, task, config), "--output_dir", str(tmp_path / "run")]
     more = ["--dataset", WORLD, "--output_dir", str(tmp_path / "run")]
     if "dataset_config" in config:
         more += ["--dataset_config", "none"]
     if "splits" in config:
         more += ["--splits", "train,unlabeled,test"]
-    kind = path.parent.name
-    if config.get("task") == "embeddings":
+    if task == "embeddings":
         more += ["--rung_options", str({name: {"model": {"vector_size": 8}} for name in config["rungs"]})]
         # The world has one split with text, and its words are in no benchmark.
         more += ["--corpus", "{lowercase: true, preprocess: strip_html}"]
@@ -85,6 +89,29 @@ def short(path, tmp_path):
     elif kind in ("train_word2vec", "train_fasttext", "train_glove"):
         more += ["--epochs", "1", "--vector_size", "8"]
     return [str(path), *more]
+
+
+def short_sequences(kind, task, config):
+    """The same for the recipes of translation and neural language modelling."""
+    translation = kind == "train_seq2seq" or task == "translation"
+    more = ["--dataset", PAIRS if translation else STORIES]
+    if config.get("dataset_config"):
+        more += ["--dataset_config", "none"]
+    if "source_column" in config:
+        more += ["--source_column", "en", "--target_column", "fr"]
+    small = {"num_train_epochs": 1, "precision": "fp32", "compile": False, "average_checkpoints": 0}
+    if kind != "climb_ladder":
+        more += ["--data", "{}"] if kind == "train_transformer" else []
+        training = {**config["training"], **small, "max_steps": 2 if "max_steps" in config["training"] else -1}
+        shape = {"hidden_size": 24, "embedding_size": 24} if kind != "train_transformer" else {"hidden_size": 24}
+        return [*more, "--training", str(training), "--model", str({**config["model"], **shape})]
+    options = {}
+    for name in config["rungs"] if config["rungs"] != "all" else ("lstm_lm", "transformer_lm"):
+        if name not in ("unigram", "bigram", "trigram", "five_gram"):
+            shape = {"hidden_size": 24} if name.startswith("transformer") else {"hidden_size": 24, "embedding_size": 24}
+            tokenizer = {"scheme": "byte_bpe", "vocab_size": 300}
+            options[name] = {"training": small, "model": shape, "tokenizer": tokenizer}
+    return [*more, "--pairs", "{}", "--rung_options", str(options)]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from nlpladder.errors import ConfigError, DataError
 from nlpladder.text.subwords import train_subword_tokenizer
 from nlpladder.text.tokenization import regex_tokenize
 
-SCHEMES = ["bpe", "wordpiece", "unigram", "byte_bpe", "word", "char"]
+SCHEMES = ["bpe", "wordpiece", "unigram", "byte_bpe", "word", "whitespace", "char"]
 TEXTS = [
     "The movie isn't good, but the actors' acting was surprisingly good!",
     "It's a well-made film; I can't stop watching the lower and lowest lows.",
@@ -190,3 +190,55 @@ def test_unknown_names_are_explained():
         train_subword_tokenizer(TEXTS, vocab_size=300, template="bos-eos")
     with pytest.raises(ConfigError, match="Did you mean 'pad'"):
         train_subword_tokenizer(TEXTS, special_tokens={"padding": "x"})
+
+
+WIKITEXT = [" = Title = ", "The <unk> 's 1 @,@ 000 cats @-@ like", "cats cats The", "caf\u00e9 na\u00efve"]
+
+
+def test_whitespace_words_stay_as_they_are_written():
+    tokenizer = train_subword_tokenizer(WIKITEXT, scheme="whitespace")
+    text = "The  cats @-@ <unk> = Title\t1 @,@ 000 caf\u00e9\n"
+    tokens = tokenizer.tokenize(text)
+    assert tokens == text.split()
+    assert tokenizer.decode(tokenizer(text).input_ids) == " ".join(text.split())
+    assert tokenizer("the Cafe").input_ids == [1, 1]  # neither case nor accents are folded
+    folded = train_subword_tokenizer(WIKITEXT, scheme="whitespace", lowercase=True)
+    assert folded.tokenize("THE CATS") == ["the", "cats"]
+
+
+def test_whitespace_words_are_sorted_by_frequency_and_the_unknown_of_the_text_is_the_unknown_token():
+    tokenizer = train_subword_tokenizer(WIKITEXT, scheme="whitespace")
+    entries = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    assert entries[:8] == ["<pad>", "<unk>", "<s>", "</s>", "<mask>", "cats", "=", "The"]
+    assert set(entries[5:]) == set(" ".join(WIKITEXT).split()) - {"<unk>"}
+    assert tokenizer("a <unk>").input_ids == [1, 1]
+    assert len(train_subword_tokenizer(WIKITEXT, scheme="whitespace", vocab_size=7)) == 7
+    twice = train_subword_tokenizer(WIKITEXT, scheme="whitespace", min_frequency=2)
+    assert twice.convert_ids_to_tokens(list(range(5, len(twice)))) == ["cats", "=", "The"]
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_whitespace_counts_the_words_that_it_later_finds(text):
+    if not text.strip():
+        return
+    tokenizer = train_subword_tokenizer([text], scheme="whitespace")
+    assert 1 not in tokenizer(text).input_ids or "<unk>" in text
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_bytes_are_those_of_utf_8(text):
+    tokenizer = train_subword_tokenizer([], scheme="byte", vocab_size=3)
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    assert len(tokenizer) == 261
+    assert bytes(number - 5 for number in ids) == text.encode()
+    assert tokenizer.decode(ids) == text
+
+
+def test_bytes_reload_and_take_a_template(tmp_path):
+    tokenizer = train_subword_tokenizer(["x"], scheme="byte", template="bos_eos", lowercase=True)
+    tokenizer.save_pretrained(tmp_path)
+    reloaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert reloaded("A\n\u20ac").input_ids == [2, *(byte + 5 for byte in "a\n\u20ac".encode()), 3]
+    assert reloaded.decode([5 + 0xE2, 5 + 0x82]) == "\ufffd"

@@ -1,4 +1,4 @@
-"""Loading labelled and unlabelled text from files, folders, the Hub and the built-in worlds."""
+"""Loading labelled text, plain text and sentence pairs from files, folders, the Hub and the built-in worlds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nlpladder.data.conll import read_conll
     from nlpladder.data.loading import load_text_dataset
+    from nlpladder.data.parallel import ParallelText, load_parallel_text
+    from nlpladder.data.running_text import RunningText, load_running_text
     from nlpladder.data.text_dataset import TextDataset
     from nlpladder.data.unlabeled import load_unlabeled_text
 
-__all__ = ["TextDataset", "load_text_dataset", "load_unlabeled_text", "read_conll"]
+__all__ = [
+    "ParallelText",
+    "RunningText",
+    "TextDataset",
+    "load_parallel_text",
+    "load_running_text",
+    "load_text_dataset",
+    "load_unlabeled_text",
+    "read_conll",
+]
 
 _HOME = {
+    "ParallelText": "parallel",
+    "RunningText": "running_text",
+    "load_parallel_text": "parallel",
+    "load_running_text": "running_text",
     "TextDataset": "text_dataset",
     "load_text_dataset": "loading",
     "load_unlabeled_text": "unlabeled",

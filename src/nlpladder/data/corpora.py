@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,18 +136,70 @@ def load_corpus(
     """
     from nlpladder.text.sentence_stream import SentenceStream
 
-    if not (0 < validation_fraction < 1 and 0 < test_fraction < 1 and validation_fraction + test_fraction < 1):
-        raise ConfigError(
-            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be above 0 and leave "
-            "something to train on."
-        )
     tokenizer = options.text_tokenizer()
+    found = read_line_splits(
+        options, validation_fraction=validation_fraction, test_fraction=test_fraction, max_eval=max_eval
+    )
+    stream = (
+        SentenceStream.from_files(found.train_files, tokenizer=tokenizer, encoding=options.encoding)
+        if found.train_files is not None and _as_written(options)
+        else SentenceStream.from_texts(found.train, tokenizer=tokenizer)
+    )
+    digest = hashlib.blake2b(stream.fingerprint().encode(), digest_size=16)
+    for lines in (found.validation, found.test):
+        digest.update("\n".join(lines).encode("utf-8", "surrogatepass"))
+    return Corpus(options.dataset, stream, found.validation, found.test, digest.hexdigest(), found.notes)
+
+
+@dataclass(frozen=True)
+class LineSplits:
+    """The lines of a source by split.
+
+    Attributes:
+        train: Read anew at each pass.
+        validation: Those of the source, or cut from the end of its training text.
+        test: Likewise.
+        notes: How the splits came about, in sentences.
+        train_files: The files that `train` is the whole of; None where it is anything else.
+    """
+
+    train: Iterable[str]
+    validation: list[str]
+    test: list[str]
+    notes: tuple[str, ...]
+    train_files: list[Path] | None = None
+
+
+def read_line_splits(
+    options: CorpusOptions,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    max_eval: int | None = None,
+    keep_empty: bool = False,
+) -> LineSplits:
+    """Read the lines of a source; missing splits are cut from the end of its training text.
+
+    Args:
+        options: Which text.
+        validation_fraction: Share of the lines for validation where the source has none.
+        test_fraction: Share of the lines for test where the source has none.
+        max_eval: At most so many lines of validation and of test each.
+        keep_empty: Keep blank lines.
+
+    Raises:
+        DataError: The source cannot be read, or is too small to be cut.
+        ConfigError: The shares leave nothing to train on.
+    """
+    check_shares(validation_fraction, test_fraction)
     splits = text_splits(options)
-    train = splits.get("train", splits.get("unlabeled"))
-    if train is None:
-        raise DataError(f"{options.dataset} has no training text, only {', '.join(splits)}.")
-    held = {name: _kept(_Lines([splits[name]], options, None), max_eval) for name in _EVALUATION if name in splits}
-    lines: Iterable[str] = _Lines([train], options, options.max_samples)
+    train = training_part(options, splits)
+    held = {
+        name: _kept(_Lines([splits[name]], options, None, keep_empty), max_eval)
+        for name in _EVALUATION
+        if name in splits
+    }
+    lines: Iterable[str] = _Lines([train], options, options.max_samples, keep_empty)
     notes = [f"{name}: {len(found):,} lines" for name, found in held.items()]
     missing = [name for name in _EVALUATION if name not in held]
     if missing:
@@ -167,16 +219,31 @@ def load_corpus(
         notes.append(
             f"{' and '.join(missing)} are the last {total - first:,} of {total:,} lines (the source has no such split)"
         )
-    whole = isinstance(train, list) and not missing and _as_written(options)
-    stream = (
-        SentenceStream.from_files(train, tokenizer=tokenizer, encoding=options.encoding)
-        if whole
-        else SentenceStream.from_texts(lines, tokenizer=tokenizer)
-    )
-    digest = hashlib.blake2b(stream.fingerprint().encode(), digest_size=16)
-    for name in _EVALUATION:
-        digest.update("\n".join(held[name]).encode("utf-8", "surrogatepass"))
-    return Corpus(options.dataset, stream, held["validation"], held["test"], digest.hexdigest(), tuple(notes))
+    files = [Path(path) for path in train] if isinstance(train, list) and not missing else None
+    return LineSplits(lines, held["validation"], held["test"], tuple(notes), files)
+
+
+def check_shares(validation_fraction: float, test_fraction: float) -> None:
+    """Raise ConfigError unless both shares are above 0 and leave something to train on."""
+    if not (0 < validation_fraction < 1 and 0 < test_fraction < 1 and validation_fraction + test_fraction < 1):
+        raise ConfigError(
+            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be above 0 and leave "
+            "something to train on."
+        )
+
+
+def training_part(
+    options: CorpusOptions, splits: Mapping[str, list[Path] | Sequence[str]]
+) -> list[Path] | Sequence[str]:
+    """Return the split to train on.
+
+    Raises:
+        DataError: There is none.
+    """
+    train = splits.get("train", splits.get("unlabeled"))
+    if train is None:
+        raise DataError(f"{options.dataset} has no training text, only {', '.join(splits)}.")
+    return train
 
 
 def text_splits(options: CorpusOptions) -> dict[str, list[Path] | Sequence[str]]:
@@ -206,8 +273,14 @@ def _as_written(options: CorpusOptions) -> bool:
 class _Lines:
     """The lines of some parts, or their sentences; read anew at each pass."""
 
-    def __init__(self, parts: Sequence[list[Path] | Sequence[str]], options: CorpusOptions, limit: int | None) -> None:
-        self._parts, self._options, self._limit = parts, options, limit
+    def __init__(
+        self,
+        parts: Sequence[list[Path] | Sequence[str]],
+        options: CorpusOptions,
+        limit: int | None,
+        keep_empty: bool = False,
+    ) -> None:
+        self._parts, self._options, self._limit, self._keep_empty = parts, options, limit, keep_empty
 
     def __iter__(self) -> Iterator[str]:
         import itertools
@@ -221,16 +294,17 @@ class _Lines:
             rows = map(Preprocessor(self._options.preprocess), rows)
         if self._options.split_sentences:
             return (sentence for row in rows for sentence in split_sentences(row))
-        return (line for row in rows for line in row.split("\n") if line.strip())
+        # A line of a file still has its line end, behind which nothing is left.
+        lines = (line for row in rows for line in row.removesuffix("\n").split("\n"))
+        return lines if self._keep_empty else (line for line in lines if line.strip())
 
     def _rows(self, part: list[Path] | Sequence[str]) -> Iterator[str]:
         from nlpladder.data.text_files import read_lines
 
         if isinstance(part, list) and part and isinstance(part[0], Path):
             for path in part:
-                yield from (
-                    line for line in read_lines(Path(path), self._options.encoding, newline=None) if line.strip()
-                )
+                lines = read_lines(Path(path), self._options.encoding, newline=None)
+                yield from lines if self._keep_empty else (line for line in lines if line.strip())
         else:
             yield from part  # type: ignore[misc]
 

@@ -76,6 +76,37 @@ def _spelling_nats(score: TokenScores) -> float:
     return float(sum(sizes) * np.log(256.0))
 
 
+def split_by_line(score: TokenScores, text: str, starts: npt.NDArray[np.int64]) -> list[TokenScores]:
+    """Cut the score of a long text into one a line that is not blank, so that intervals have units to resample.
+
+    Blank lines are counted to the line before them, those at the beginning to the first one.
+
+    Args:
+        score: Of `text`, with or without an end mark as its last token.
+        text: What was scored.
+        starts: At which character each token of the text begins, shape (tokens without the end mark,).
+    """
+    lines = text.splitlines(keepends=True) or [""]
+    ends = np.cumsum([len(line) for line in lines])
+    filled = [number for number, line in enumerate(lines) if line.strip()] or [0]
+    first_characters = np.array([0, *(ends[number - 1] for number in filled[1:])], dtype=np.int64)
+    bounds = [*np.searchsorted(starts, first_characters).tolist(), len(score.tokens)]
+    borders = [*first_characters.tolist(), len(text)]
+    parts = []
+    for number in range(len(filled)):
+        kept, characters = slice(bounds[number], bounds[number + 1]), text[borders[number] : borders[number + 1]]
+        parts.append(
+            TokenScores(
+                tokens=score.tokens[kept],
+                logprobs=score.logprobs[kept],
+                known=score.known[kept],
+                num_words=len(characters.split()),
+                num_bytes=len(characters.encode("utf-8", "surrogatepass")),
+            )
+        )
+    return parts
+
+
 def metric_values(sums: Float) -> dict[str, Float]:
     """Return each metric from sums of the columns, shape (…, 7)."""
     spelled = sums[..., _NATS] + sums[..., _SPELLING]

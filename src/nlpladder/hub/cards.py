@@ -56,6 +56,18 @@ CARD_TEXTS: Mapping[str, CardText] = {
         limits="Generated text is fluent over a few words and means nothing. What the training text says of people, "
         "the model says too; no bias measurement was made in this run.",
     ),
+    "translation": CardText(
+        task="translation",
+        interface="Input: a sentence. Output: its translation, with a score and the alignment of target and source "
+        "tokens.",
+        usage='model.translate(["a sentence"])[0].text\n'
+        'model.translate(["a sentence"], num_beams=5, n_best=3)  # alternatives, scores, alignments',
+        results="95 % bootstrap intervals over test sentences (Koehn 2004); sacreBLEU's signatures stand in "
+        "metrics.json.",
+        speed_unit="sentences",
+        limits="For sentences like those it was trained on. It may leave words out, invent some, or prefer one gender "
+        "where the source leaves it open; no bias measurement was made in this run.",
+    ),
     "embeddings": CardText(
         task="feature-extraction",
         interface="Input: a word. Output: its vector. The folder is in model2vec's layout: `model2vec` and "

@@ -21,6 +21,14 @@ ARTEFACTS: dict[str, str] = {
     "nlpladder_ngram_cache": "nlpladder.models.ngram.cache:CacheLanguageModel",
 }
 
+#: How the name of an architecture ends -> what holds such a model and its tokenizer.
+GENERATORS: dict[str, str] = {
+    "ForConditionalGeneration": "nlpladder.models.translation:Translator",
+    "MTModel": "nlpladder.models.translation:Translator",
+    "ForCausalLM": "nlpladder.models.neural_language_model:NeuralLanguageModel",
+    "LMHeadModel": "nlpladder.models.neural_language_model:NeuralLanguageModel",
+}
+
 
 def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = None, **arguments: Any) -> Any:
     """Open a saved rung.
@@ -31,7 +39,8 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
         arguments: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
 
     Returns:
-        A `TextClassifier`, `LanguageModel` or `WordEmbeddings` of `nlpladder.protocols`, by what the folder holds.
+        A `TextClassifier`, `LanguageModel`, `WordEmbeddings` or a `Translator`, by what the folder holds; the first
+        three are interfaces of `nlpladder.protocols`.
 
     Raises:
         ModelError: when there is no model, or it is damaged or of an unknown kind.
@@ -46,19 +55,29 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
             "nlpladder.models.ngram.model)."
         )
     check_reachable(path)
-    model_type = _model_type(path, arguments)
+    config = _read_config(path, arguments)
+    model_type = config.get("model_type")
     if model_type in ARTEFACTS:
-        import importlib
-
-        module, _, name = ARTEFACTS[model_type].partition(":")
-        return getattr(importlib.import_module(module), name).from_pretrained(path, **arguments)
+        return _class_of(ARTEFACTS[model_type]).from_pretrained(path, **arguments)
+    for architecture in config.get("architectures") or ():
+        for ending, wrapper in GENERATORS.items():
+            if architecture.endswith(ending):
+                return _class_of(wrapper).from_pretrained(path, **arguments)
     from nlpladder.models.sequence_classifier import SequenceClassifier
 
     return SequenceClassifier.from_pretrained(path, base_model=base_model, **arguments)
 
 
-def _model_type(path: str, arguments: dict[str, Any]) -> str | None:
-    """Read ``model_type`` from the config."""
+def _class_of(entry: str) -> Any:
+    """Import and return ``module:class``."""
+    import importlib
+
+    module, _, name = entry.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _read_config(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Read ``config.json``."""
     from nlpladder.models.pretrained.loading import explain_loading_error
 
     try:
@@ -73,7 +92,7 @@ def _model_type(path: str, arguments: dict[str, Any]) -> str | None:
 
             known = {key: arguments[key] for key in ("revision", "cache_dir", "local_files_only") if key in arguments}
             file = Path(HfApi(token=arguments.get("token")).hf_hub_download(path, "config.json", **known))
-        return json.loads(file.read_text(encoding="utf-8")).get("model_type")
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except json.JSONDecodeError as error:
         raise ModelError(
             f"The config.json of {path} is damaged ({error}). Save or download the model again."

@@ -13,11 +13,12 @@ from nlpladder.ladder.classification import CLASSIFICATION
 from nlpladder.ladder.embeddings import EMBEDDINGS
 from nlpladder.ladder.language_modeling import LANGUAGE_MODELING
 from nlpladder.ladder.rung import Rung, TaskName
+from nlpladder.ladder.translation import TRANSLATION
 
 __all__ = ["LADDER", "Rung", "TaskName", "choose_rungs", "find_rung"]
 
 #: Every rung, task by task, each task from the bottom up.
-LADDER: tuple[Rung, ...] = (*CLASSIFICATION, *EMBEDDINGS, *LANGUAGE_MODELING)
+LADDER: tuple[Rung, ...] = (*CLASSIFICATION, *EMBEDDINGS, *LANGUAGE_MODELING, *TRANSLATION)
 
 
 def find_rung(name: str, *, task: TaskName | None = None) -> Rung:

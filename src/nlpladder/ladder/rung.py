@@ -10,7 +10,7 @@ from typing import Any, Literal
 #: How a rung is trained: counted and solved, trained from random weights, or fine-tuned from a pretrained encoder.
 Kind = Literal["classic", "neural", "pretrained"]
 #: What a climb can be about.
-TaskName = Literal["classification", "embeddings", "language_modeling"]
+TaskName = Literal["classification", "embeddings", "language_modeling", "translation"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Rung:
         kind: How it is trained.
         model: ``module:class`` of the model (for ``neural`` the model, its config is found from it).
         model_settings: Defaults of the model's constructor or config.
-        training: Defaults that differ from `TrainingOptions`, for rungs with gradients.
+        training: Defaults that differ from `TrainingOptions` (`SequenceTrainingOptions` for language models and
+            translation), for rungs with gradients.
         tokenizer: Settings of `train_subword_tokenizer`, for ``neural`` rungs.
         recipe: The recipe that trains it alone.
         paper: Where it comes from.

@@ -12,6 +12,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from nlpladder.nn.losses import ProblemType, sequence_loss
 from nlpladder.nn.masks import token_mask
+from nlpladder.nn.recurrent import init_recurrent
 
 
 class SequenceClassificationModel(PreTrainedModel):
@@ -89,20 +90,4 @@ class SequenceClassificationModel(PreTrainedModel):
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, nn.RNNBase):
-            _init_recurrent(module)
-
-
-def _init_recurrent(module: nn.RNNBase) -> None:
-    """Xavier input weights, orthogonal recurrent weights, forget-gate bias 1 (Jozefowicz et al. 2015)."""
-    hidden = module.hidden_size
-    for name, parameter in module.named_parameters(recurse=False):
-        if name.startswith("weight_ih"):
-            init.xavier_uniform_(parameter)
-        elif name.startswith("weight_hh"):
-            for gate in range(parameter.shape[0] // hidden):
-                init.orthogonal_(parameter[gate * hidden : (gate + 1) * hidden])
-        else:
-            init.zeros_(parameter)
-            if module.mode == "LSTM" and name.startswith("bias_ih"):
-                # torch orders the gates input, forget, cell, output.
-                init.ones_(parameter[hidden : 2 * hidden])
+            init_recurrent(module)

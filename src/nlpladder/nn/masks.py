@@ -43,3 +43,47 @@ def move_padding_right(input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]
     """
     order = torch.sort((~mask).to(torch.uint8), dim=1, stable=True).indices
     return input_ids.gather(1, order), mask.gather(1, order)
+
+
+def is_right_padded(mask: Tensor) -> bool:
+    """Say whether in every row of `mask` (batch, tokens) all tokens come before all padding."""
+    return bool((mask[:, 1:] <= mask[:, :-1]).all())
+
+
+def positions_from_mask(mask: Tensor) -> Tensor:
+    """Number the tokens of each row of `mask` (batch, tokens) from 0; padding on the left must not shift them."""
+    return (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """Turn a boolean mask into what is added to attention scores: 0 where allowed, the type's lowest number elsewhere.
+
+    Not minus infinity: a row that may read nothing (padding) then gets a uniform mean instead of NaN.
+    """
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)
+
+
+def causal_mask(target: int, source: int, *, device: torch.device | None = None) -> Tensor:
+    """Return the boolean mask (target, source) that hides the future; the targets are the last columns."""
+    return torch.ones(target, source, dtype=torch.bool, device=device).tril(source - target)
+
+
+def document_mask(target_documents: Tensor, source_documents: Tensor) -> Tensor:
+    """Allow attention within a document only: packed rows hold several texts that must not see each other.
+
+    Args:
+        target_documents: Number of each target token's document, shape (batch, target).
+        source_documents: The same for the source, shape (batch, source).
+
+    Returns:
+        Boolean, shape (batch, 1, target, source): block-diagonal for one row's own tokens.
+    """
+    return (target_documents.unsqueeze(-1) == source_documents.unsqueeze(-2)).unsqueeze(1)
+
+
+def positions_from_documents(documents: Tensor) -> Tensor:
+    """Number the tokens of each document from 0. Shapes: (batch, tokens) -> (batch, tokens)."""
+    index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    is_start = torch.ones_like(documents, dtype=torch.bool)
+    is_start[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return index - torch.where(is_start, index, 0).cummax(dim=1).values

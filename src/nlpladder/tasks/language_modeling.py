@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from nlpladder.data.corpora import Corpus
+from nlpladder.data.reading import world_ceilings
+from nlpladder.data.running_text import RunningText
 from nlpladder.errors import LadderError
 from nlpladder.evaluation.comparison import Comparison
 from nlpladder.evaluation.language_modeling import compare_language_models, score_language_model
@@ -15,23 +17,39 @@ from nlpladder.ladder import Rung
 from nlpladder.tasks.base import RungRun, RungSettings
 from nlpladder.text.encoding import EncodedCorpus, encode_corpus
 from nlpladder.train_language_model import language_model_identity, read_losses, train_language_model
+from nlpladder.train_neural_language_model import neural_identity, train_neural_language_model
 
 
 class LanguageModelingTask:
     """See `ClimbTask`.
 
     Args:
-        corpus: Train, validation and test; tokenised once for all rungs.
+        corpus: Train, validation and test; tokenised once for all counting rungs.
+        running_text: Gives the same text for the neural rungs, line by line; called when the first of them starts.
     """
 
     columns: tuple[str, ...] = ("bits_per_byte", "perplexity_per_word", "perplexity", "unknown_rate")
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, running_text: Callable[[], RunningText]) -> None:
         self.corpus = corpus
+        self._running_text = running_text
+        self._text: RunningText | None = None
         self._encoded: EncodedCorpus | None = None
+        self._ceilings = world_ceilings(corpus.name)
+
+    @property
+    def text(self) -> RunningText:
+        """The text as the neural rungs read it; with the test lines of the corpus, or rungs could not be compared."""
+        if self._text is None:
+            self._text = self._running_text()
+            if list(self._text.test) != list(self.corpus.test):
+                raise LadderError("The neural and the counting rungs were given different test lines.")
+        return self._text
 
     def identity(self, rung: Rung, settings: RungSettings, seed: int) -> dict[str, Any]:
         """See ClimbTask."""
+        if rung.kind == "neural":
+            return neural_identity(rung, self.text, settings, seed)
         return language_model_identity(rung, self.corpus, settings)
 
     def train(
@@ -45,6 +63,10 @@ class LanguageModelingTask:
         overwrite: bool,
     ) -> RungRun:
         """See ClimbTask; counting has no use for a time limit."""
+        if rung.kind == "neural":
+            return train_neural_language_model(
+                rung, self.text, settings, output_dir=output_dir, seed=seed, time_limit=time_limit, overwrite=overwrite
+            )
         if self._encoded is None:
             self._encoded = encode_corpus(self.corpus.train)
         return train_language_model(
@@ -77,5 +99,5 @@ class LanguageModelingTask:
             "speed_unit": "tokens",
             "train_size": None if self._encoded is None else self._encoded.num_tokens,
             "notes": list(self.corpus.notes),
-            "ceilings": {},
+            "ceilings": {name: value for name, value in self._ceilings.items() if name.endswith("bits_per_byte")},
         }

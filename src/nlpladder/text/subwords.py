@@ -1,8 +1,10 @@
-"""Training of sub-word, word and character tokenizers that any Hugging Face model can use."""
+"""Training of sub-word, word, character and byte tokenizers that any Hugging Face model can use."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,13 +16,15 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-Scheme = Literal["bpe", "wordpiece", "unigram", "byte_bpe", "word", "char"]
+Scheme = Literal["bpe", "wordpiece", "unigram", "byte_bpe", "word", "whitespace", "char", "byte"]
 Template = Literal["none", "cls_sep", "bos_eos", "eos"]
 Role = Literal["pad", "unk", "bos", "eos", "mask", "cls", "sep"]
 
 _BERT_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "bos": "[CLS]", "eos": "[SEP]", "mask": "[MASK]"}
 _DEFAULT_TOKENS = {"pad": "<pad>", "unk": "<unk>", "bos": "<s>", "eos": "</s>", "mask": "<mask>"}
 _CONTINUATION = "##"
+#: What the `tokenizers` library takes for a word between white space; Python's white space has these four more.
+_WHITESPACE_WORD = re.compile(r"[\S\x1c-\x1f]+")
 
 
 def train_subword_tokenizer(
@@ -31,7 +35,7 @@ def train_subword_tokenizer(
     lowercase: bool | None = None,
     special_tokens: Mapping[Role, str] | None = None,
     additional_special_tokens: Sequence[str] = (),
-    min_frequency: int = 2,
+    min_frequency: int | None = None,
     limit_alphabet: int | None = None,
     template: Template | None = None,
     model_max_length: int = 512,
@@ -46,25 +50,29 @@ def train_subword_tokenizer(
     unigram      unigram model (Kudo 2018) on "▁" spaces       normalised text            none
     byte_bpe     byte-level BPE (Radford et al. 2019), GPT-2's the text itself, always    none
     word         whole words of the regex tokeniser            words joined by spaces     none
+    whitespace   whole words between white space, as written   words joined by spaces     none
     char         characters                                    the text, if no unknown    none
+    byte         the 256 bytes of UTF-8; no training           the text itself, always    none
     ============ ============================================= ========================== ==============================
 
     ``word`` and ``wordpiece`` split as `nlpladder.text.tokenization.regex_tokenize`: "Isn't it?" gives "is", "n't",
     "it", "?". They apply NFKC and straighten apostrophes; ``bpe`` and ``unigram`` apply NFKC and squeeze white space.
-    The promise of ``byte_bpe`` holds for ``lowercase=False`` and without the template's tokens. Segment ids of a pair
-    are returned with ``return_token_type_ids=True``.
+    The promise of ``byte_bpe`` and ``byte`` holds for ``lowercase=False``, without the template's tokens and for texts
+    that do not spell out a special token. ``whitespace`` is for text that is tokenised already, such as WikiText:
+    "@-@" stays one token and "<unk>" in the text is the unknown token. The ids of ``byte`` are the byte plus the number
+    of special tokens. Segment ids of a pair are returned with ``return_token_type_ids=True``.
 
     Args:
         texts: A list, a column, or a generator; it is streamed. ``wordpiece`` reads it twice, and puts a generator
             into a temporary file meanwhile.
         scheme: One of the table.
-        vocab_size: Entries at most, special tokens included.
+        vocab_size: Entries at most, special tokens included; ``byte`` has always 256 and the special tokens.
         lowercase: The default is true for ``word`` and ``wordpiece``.
         special_tokens: Replaces the tokens of some roles (pad, unk, bos, eos, mask; cls and sep are bos and eos unless
             given). Ids start with pad = 0, unk = 1, bos = 2, eos = 3, mask = 4.
         additional_special_tokens: More tokens that are never split, for example the placeholders of a preprocessor.
-        min_frequency: How often a word or a pair must occur to become an entry; ``unigram`` and ``char`` have no use
-            for it.
+        min_frequency: How often a word or a pair must occur to become an entry; the default is 2, for ``whitespace`` 1.
+            ``unigram``, ``char`` and ``byte`` have no use for it.
         limit_alphabet: Keep only so many characters, the most frequent ones, for ``bpe`` and ``wordpiece``.
         template: What is put around a text: ``cls_sep``, ``bos_eos``, ``eos`` or ``none``.
         model_max_length: Where truncation cuts.
@@ -86,9 +94,11 @@ def train_subword_tokenizer(
     roles = _roles(scheme, special_tokens)
     specials = list(dict.fromkeys([*roles.values(), *additional_special_tokens]))
     minimum = len(specials) + (256 if scheme == "byte_bpe" else 1)
-    if vocab_size < minimum:
+    if vocab_size < minimum and scheme != "byte":
         raise _too_small(vocab_size, minimum, f"{len(specials)} special tokens and {minimum - len(specials)} more")
     lowercase = scheme in ("word", "wordpiece") if lowercase is None else lowercase
+    if min_frequency is None:
+        min_frequency = 1 if scheme == "whitespace" else 2
 
     trained: Tokenizer = _pipeline(scheme, lowercase)
     corpus = TextCorpus(texts, readings=2 if scheme == "wordpiece" else 1)
@@ -100,7 +110,7 @@ def train_subword_tokenizer(
     tokenizer = _pipeline(scheme, lowercase)
     tokenizer.model = model
     size = tokenizer.get_vocab_size()
-    if size > vocab_size:
+    if size > vocab_size and scheme != "byte":
         raise _too_small(vocab_size, size, f"{len(specials)} special tokens and the alphabet of the texts")
     if size <= len(specials):
         raise DataError(
@@ -171,6 +181,15 @@ def _pipeline(scheme: Scheme, lowercase: bool) -> Tokenizer:
         tokenizer.normalizer = normalizers.Sequence(lower)
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
+    elif scheme == "byte":
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.normalizer = normalizers.Sequence(lower)
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.decoder = decoders.ByteLevel()
+    elif scheme == "whitespace":
+        tokenizer = Tokenizer(models.WordLevel())
+        tokenizer.normalizer = normalizers.Sequence(lower)
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # without a decoder, tokens are joined by blanks
     else:
         tokenizer = Tokenizer(models.WordLevel())
         tokenizer.normalizer = normalizers.Sequence(lower)
@@ -192,6 +211,10 @@ def _train(
     """Train `tokenizer` and return a model in which nothing depends on the order of a hash table."""
     from tokenizers import models, pre_tokenizers, trainers
 
+    if scheme == "byte":
+        return _byte_model(specials)
+    if scheme == "whitespace":
+        return models.WordLevel(_count_words(tokenizer, corpus, vocab_size, specials, min_frequency), unk_token=unk)
     options: dict[str, Any] = {"vocab_size": vocab_size, "special_tokens": specials, "show_progress": False}
     if scheme in ("word", "char"):
         trainer: Any = trainers.WordLevelTrainer(**options, min_frequency=min_frequency if scheme == "word" else 1)
@@ -219,6 +242,37 @@ def _train(
     if scheme == "wordpiece":
         return models.WordPiece(vocab=state["vocab"], unk_token=unk, continuing_subword_prefix=_CONTINUATION)
     return models.WordLevel(vocab=state["vocab"], unk_token=unk)
+
+
+def _byte_model(specials: list[str]) -> Any:
+    """Return a byte-pair model without a pair; the characters that stand for bytes are those of GPT-2."""
+    from tokenizers import models
+
+    # Printable bytes stand for themselves, the others for the characters from 256 on.
+    shown = [byte for byte in range(256) if 33 <= byte <= 126 or 161 <= byte <= 172 or byte >= 174]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    characters = {byte: chr(byte) for byte in shown} | {byte: chr(256 + place) for place, byte in enumerate(hidden)}
+    entries = [*specials, *(characters[byte] for byte in range(256))]
+    return models.BPE(vocab={entry: number for number, entry in enumerate(entries)}, merges=[])
+
+
+def _count_words(
+    tokenizer: Tokenizer, corpus: TextCorpus, vocab_size: int, specials: list[str], min_frequency: int
+) -> dict[str, int]:
+    """Return the special tokens and the most frequent words by rank, ties by code points.
+
+    The library's own trainer would count a ``<unk>`` of the text as one more word and number the special token anew.
+    """
+    read = _Reading(corpus)
+    counts: Counter[str] = Counter()
+    for text in read:
+        counts.update(_WHITESPACE_WORD.findall(tokenizer.normalizer.normalize_str(text)))
+    read.check()
+    for special in specials:
+        counts.pop(special, None)
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    words = [word for word, count in ranked if count >= min_frequency]
+    return {word: number for number, word in enumerate([*specials, *words][:vocab_size])}
 
 
 class _Reading:

@@ -10,6 +10,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from nlpladder.errors import CheckFailedError
 
+#: Log entries that the progress bar shows, what it calls them, and with how many decimals.
+SHOWN = (
+    ("loss", "loss", 4),
+    ("eval_accuracy", "validation", 4),
+    ("eval_loss", "validation loss", 4),
+    ("eval_bleu", "BLEU", 2),
+)
+
 
 class ProgressBar(TrainerCallback):
     """One line that moves: what is being trained, loss, last validation score, time left.
@@ -40,9 +48,9 @@ class ProgressBar(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **arguments: Any) -> None:
         """Show the newest loss and validation scores."""
         logs = arguments.get("logs") or {}
-        for key, label in (("loss", "loss"), ("eval_accuracy", "validation"), ("eval_loss", "validation loss")):
+        for key, label, digits in SHOWN:
             if key in logs:
-                self.shown[label] = f"{float(logs[key]):.4f}"
+                self.shown[label] = f"{float(logs[key]):.{digits}f}"
         if self.bar is not None:
             self.bar.set_postfix(self.shown, refresh=False)
 

@@ -65,6 +65,7 @@ def train_classifier(
     """
     from transformers import EarlyStoppingCallback
 
+    from nlpladder.training.allocator import keep_freed_memory
     from nlpladder.training.batches import PaddingCollator, TokenizedTexts, label_array, streamed_rows, tokenize
     from nlpladder.training.callbacks import NaNWatch, ProgressBar, TimeLimit
     from nlpladder.training.options import accelerator_available
@@ -104,6 +105,8 @@ def train_classifier(
         compute_metrics=classification_metrics(problem_type),
         callbacks=callbacks,
     )
+    if not accelerator_available():
+        keep_freed_memory()
     checkpoint = last_complete_checkpoint(folder)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)

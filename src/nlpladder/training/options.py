@@ -63,6 +63,11 @@ class TrainingOptions:
                 "save_steps needs select_best_on: none, since the best epoch is chosen among epoch checkpoints."
             )
 
+    @property
+    def trainer_schedule(self) -> str:
+        """The schedule's name among those of ``transformers``."""
+        return self.lr_scheduler
+
     def to_arguments(self, folder: str, *, seed: int, evaluate: bool) -> TrainingArguments:
         """Build ``transformers.TrainingArguments``.
 
@@ -96,7 +101,7 @@ class TrainingOptions:
             gradient_accumulation_steps=self.gradient_accumulation_steps,
             weight_decay=self.weight_decay,
             warmup_steps=self.warmup_ratio,
-            lr_scheduler_type=self.lr_scheduler,
+            lr_scheduler_type=self.trainer_schedule,
             max_grad_norm=self.max_grad_norm,
             bf16=precision == "bf16",
             fp16=precision == "fp16",

@@ -84,9 +84,13 @@ def token_task_loss() -> LossFunction:
 
 def last_complete_checkpoint(folder: str | Path) -> str | None:
     """Return the newest whole checkpoint under `folder`, and remove those that were cut off while being written."""
+    found = complete_checkpoints(folder)
+    return str(found[-1]) if found else None
+
+
+def complete_checkpoints(folder: str | Path) -> list[Path]:
+    """Return the whole checkpoints under `folder`, oldest first, and remove those that were cut off."""
     folder = Path(folder)
-    if not folder.is_dir():
-        return None
     found: dict[int, Path] = {}
     for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         step = path.name.rsplit("-", 1)[-1]
@@ -96,7 +100,7 @@ def last_complete_checkpoint(folder: str | Path) -> str | None:
             found[int(step)] = path
         else:
             shutil.rmtree(path, ignore_errors=True)
-    return str(found[max(found)]) if found else None
+    return [found[step] for step in sorted(found)]
 
 
 def classification_metrics(problem_type: ProblemType) -> Callable[[Any], dict[str, float]]:

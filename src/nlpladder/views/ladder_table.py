@@ -22,6 +22,12 @@ _TITLES = {
     "perplexity": "perplexity",
     "perplexity_of_known": "of known",
     "unknown_rate": "unknown %",
+    "bleu": "BLEU",
+    "bleu_lowercase": "BLEU lower-cased",
+    "chrf": "chrF",
+    "ter": "TER",
+    "exact_match": "exact match",
+    "length_ratio": "length ratio",
 }
 
 
@@ -95,10 +101,8 @@ def foot_notes(content: Mapping[str, Any]) -> list[str]:
         "Holm-corrected over the column; ▲ better, ▼ worse at p < .05, = not shown to differ.",
     ]
     if content["ceilings"]:
-        parts = ", ".join(
-            f"{name.replace('_', ' ')} {100 * value:.1f} %" for name, value in content["ceilings"].items()
-        )
-        notes.append(f"Known from the grammar: {parts}. † reaches the Bayes ceiling within its interval.")
+        parts = ", ".join(f"{_title(name)} {_ceiling_text(name, value)}" for name, value in content["ceilings"].items())
+        notes.append(f"Known from the grammar: {parts}. † reaches the best possible within its interval.")
     if content["pretraining"]:
         notes.append(
             f"The pretrained rungs share an encoder that took {content['pretraining']['seconds']:.0f} s on "
@@ -196,7 +200,7 @@ def ladder_figures(content: Mapping[str, Any], folder: Path) -> list[Path]:
     means = [row["scores"][metric]["mean"] for row in rows]
     share = means[0]["unit"] == "%"
     factor = 100.0 if share else 1.0
-    ceiling = content["ceilings"].get("bayes_accuracy") if metric == "accuracy" else None
+    ceiling = _ceiling(metric, content)
 
     def scaled(key: str) -> list[float | None]:
         return [None if mean[key] is None else factor * mean[key] for mean in means]
@@ -226,6 +230,8 @@ def _title(metric: str) -> str:
 
 
 def _scaled(value: float, unit: str) -> str:
+    if unit == "points":
+        return f"{value:.1f}"
     return f"{100 * value:.1f}" if unit == "%" else f"{value:.3f}"
 
 
@@ -238,9 +244,22 @@ def _score(score: Mapping[str, Any], *, interval: bool) -> str:
     return text
 
 
+def _ceiling(metric: str, content: Mapping[str, Any]) -> float | None:
+    """Return the best value of `metric` that any model could reach, where the data are from a world."""
+    ceilings: Mapping[str, float] = content["ceilings"]
+    return ceilings.get({"accuracy": "bayes_accuracy", "exact_match": "bayes_exact_match"}.get(metric, metric))
+
+
+def _ceiling_text(name: str, value: float) -> str:
+    """Write a ceiling as the table writes the metric: shares in percent."""
+    return f"{100 * value:.1f} %" if name.endswith(("accuracy", "exact_match")) else f"{value:.3f}"
+
+
 def _ceiling_mark(score: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    ceiling = content["ceilings"].get("bayes_accuracy")
-    reached = ceiling is not None and score["name"] == "accuracy" and (score["high"] or 0.0) >= ceiling
+    ceiling = _ceiling(score["name"], content)
+    if ceiling is None or score["low"] is None:
+        return ""
+    reached = score["high"] >= ceiling if score["higher_is_better"] else score["low"] <= ceiling
     return " †" if reached else ""
 
 

@@ -32,11 +32,13 @@ class WorldEntry:
         description: What the text is and what the world is for, one sentence.
         module: Where the class is, imported on demand.
         class_name: The class; its keyword arguments are the options of the world.
+        extra_splits: Splits that it has beside train, validation, test and unlabeled.
     """
 
     description: str
     module: str
     class_name: str
+    extra_splits: tuple[str, ...] = ()
 
     def builder(self) -> type[Any]:
         """Import and return the class."""
@@ -50,6 +52,17 @@ WORLDS: Mapping[str, WorldEntry] = MappingProxyType(
             description="Film reviews with negation and contrast for sentiment classification; exact n-gram ceilings.",
             module="nlpladder.data.worlds.reviews",
             class_name="ReviewsWorld",
+        ),
+        "phrasebook": WorldEntry(
+            description="English sentences with their one French translation; a split of unseen combinations.",
+            module="nlpladder.data.worlds.phrasebook",
+            class_name="PhrasebookWorld",
+            extra_splits=("compositional",),
+        ),
+        "stories": WorldEntry(
+            description="Short stories with agreement across sentences for language modelling; the exact entropy.",
+            module="nlpladder.data.worlds.stories",
+            class_name="StoriesWorld",
         ),
     }
 )

@@ -7,18 +7,18 @@ hashing (section 2.2). One linear layer on top. Order beyond the n-gram is ignor
 from __future__ import annotations
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
+from nlpladder.models.strict_config import strict_config
 from nlpladder.nn.classification import SequenceClassificationModel
 
 # Multiplier of the polynomial hash; fits into 32 bits so that products of ids stay exact in int64.
 _HASH_MULTIPLIER = 116_049_371
 
 
-@strict
+@strict_config
 class BagOfNgramsConfig(PreTrainedConfig):
     """Shape of a bag-of-n-grams classifier.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
+from nlpladder.models.strict_config import strict_config
 from nlpladder.nn.classification import SequenceClassificationModel
 from nlpladder.nn.masks import move_padding_right, reverse_within_length
 from nlpladder.nn.pooling import AttentionPooling
@@ -20,7 +20,7 @@ from nlpladder.nn.pooling import AttentionPooling
 _CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
-@strict
+@strict_config
 class RecurrentClassifierConfig(PreTrainedConfig):
     """Shape of a recurrent classifier.
 

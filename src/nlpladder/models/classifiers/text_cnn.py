@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
+from nlpladder.models.strict_config import strict_config
 from nlpladder.nn.classification import SequenceClassificationModel
 from nlpladder.nn.pooling import masked_max
 
 
-@strict
+@strict_config
 class TextCNNConfig(PreTrainedConfig):
     """Shape of a TextCNN; the defaults are those of the paper's section 3.1 at a smaller embedding.
 

@@ -20,9 +20,11 @@ logger = logging.getLogger(__name__)
 
 def register_own_models() -> None:
     """Make our model types known to the Auto classes of transformers."""
-    from nlpladder.models import classifiers, transformer
+    from nlpladder.models import classifiers, recurrent_lm, seq2seq, transformer
 
     classifiers.register()
+    recurrent_lm.register()
+    seq2seq.register()
     transformer.register()
 
 
@@ -105,7 +107,7 @@ def load_sequence_classifier(path: str, *, base_model: str | None = None, **argu
     register_own_models()
     check_reachable(path)
     try:
-        with _quiet_loading():
+        with quiet_loading():
             return _load(path, base_model, arguments)
     except (OSError, ValueError) as error:
         raise explain_loading_error(path, error) from error
@@ -132,7 +134,7 @@ def _load(path: str, base_model: str | None, arguments: dict[str, Any]) -> tuple
 
 
 @contextlib.contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Hold back transformers' progress bar and its report of keys, which an adapter's base makes look like a damage."""
     from transformers.utils import logging as transformers_logging
 

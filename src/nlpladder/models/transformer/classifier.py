@@ -1,76 +1,114 @@
-"""The Transformer encoder as a text classifier: embeddings, sinusoidal positions, encoder, attention pooling."""
+"""The Transformer encoder as a text classifier: embeddings, encoder, pooling, a linear layer."""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
-from huggingface_hub.dataclasses import strict
+import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers.modeling_outputs import SequenceClassifierOutput
 
-from nlpladder.models.transformer.encoder import Encoder
+from nlpladder.models.transformer.base import initialize
+from nlpladder.models.transformer.config import TransformerClassifierConfig
+from nlpladder.models.transformer.encoder import TransformerEncoder
 from nlpladder.nn.classification import SequenceClassificationModel
+from nlpladder.nn.losses import ProblemType, sequence_loss
+from nlpladder.nn.masks import token_mask
 from nlpladder.nn.pooling import AttentionPooling
-from nlpladder.nn.positions import sinusoidal_positions
+
+__all__ = ["TransformerClassifierConfig", "TransformerForSequenceClassification"]
 
 
-@strict
-class TransformerClassifierConfig(PreTrainedConfig):
-    """Shape of a Transformer classifier.
+class FirstTokenPooling(nn.Module):
+    """A tanh layer over the first token's state (Devlin et al. 2019, BERT's "pooler").
 
-    Attributes:
-        vocab_size: Number of tokens, V.
-        hidden_size: Model width, D.
-        num_hidden_layers: Encoder layers.
-        num_attention_heads: Heads, H; divides `hidden_size`.
-        intermediate_size: Inner width of the feed-forward network.
-        dropout: In the encoder and on the pooled text, in training.
-        embedding_dropout: On the embeddings, in training.
-        pre_norm: Normalise before each sub-layer (stable without warm-up) instead of after.
+    Args:
+        width: Size of a token's vector.
     """
 
-    model_type = "nlpladder_transformer_classifier"
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(width, width)
 
-    vocab_size: int = 30_000
-    hidden_size: int = 128
-    num_hidden_layers: int = 2
-    num_attention_heads: int = 4
-    intermediate_size: int = 256
-    dropout: float | int = 0.2
-    embedding_dropout: float | int = 0.2
-    pre_norm: bool = True
-    pad_token_id: int | None = 0
-    tie_word_embeddings: bool = False
+    def forward(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, None]:
+        """Pool `hidden` (batch, tokens, width); the first token under `mask` (batch, tokens) of each row counts."""
+        first = mask.to(torch.uint8).argmax(dim=1)  # (batch,)
+        states = hidden[torch.arange(hidden.shape[0], device=hidden.device), first]
+        return torch.tanh(self.projection(states)), None
 
 
 class TransformerForSequenceClassification(SequenceClassificationModel):
-    """An encoder over the tokens, pooled by attention, then a linear layer."""
+    """An encoder over the tokens, pooled into one vector, then a linear layer."""
 
     config_class = TransformerClassifierConfig
+    config: TransformerClassifierConfig
+    supports_gradient_checkpointing = True
 
     def __init__(self, config: TransformerClassifierConfig) -> None:
         super().__init__(config)
-        self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.encoder = Encoder(
-            config.num_hidden_layers,
-            config.hidden_size,
-            config.num_attention_heads,
-            config.intermediate_size,
-            float(config.dropout),
-            config.pre_norm,
-        )
-        self.pooling = AttentionPooling(config.hidden_size)
+        self.encoder = TransformerEncoder(config)
+        pooling = {"attention": AttentionPooling, "first": FirstTokenPooling}[config.pooling]
+        self.pooling = pooling(config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]
         self.post_init()
 
-    def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the token embedding."""
+        return self.encoder.embeddings.tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.encoder.embeddings.tokens = value  # type: ignore[assignment]
+
+    def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the pooled states and the pooling weights; see the base class for shapes."""
-        embedded = self.embeddings(input_ids) * math.sqrt(self.config.hidden_size)  # section 3.4 of the paper
-        # Counting tokens instead of columns: padding on the left must not shift the positions.
-        positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
-        table = sinusoidal_positions(input_ids.shape[1], self.config.hidden_size, device=input_ids.device)
-        hidden = self.embedding_dropout(embedded + table[positions].to(embedded.dtype))
-        hidden, _ = self.encoder(hidden, mask)
-        return self.pooling(hidden, mask)
+        return self.pooling(self.encoder(input_ids, mask).last_hidden_state, mask)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        token_type_ids: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **_: Any,
+    ) -> SequenceClassifierOutput:
+        """Classify a batch; see the base class.
+
+        Args:
+            input_ids: Shape (batch, tokens).
+            attention_mask: Shape (batch, tokens), 1 for tokens; derived from the pad id when not given.
+            labels: See `nlpladder.nn.losses.sequence_loss`.
+            num_items_in_batch: Label entries of the whole optimiser step.
+            token_type_ids: Shape (batch, tokens), for a model with token types.
+            output_attentions: Return the encoder's weights (batch, heads, target, source), one tensor a layer, as
+                ``attentions``; otherwise the pooling's weights (batch, tokens) stand there, where it has some.
+            output_hidden_states: Return every layer's states.
+        """
+        mask = token_mask(input_ids, attention_mask, self.config.pad_token_id)
+        encoded = self.encoder(
+            input_ids,
+            mask,
+            token_type_ids=token_type_ids,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        pooled, weights = self.pooling(encoded.last_hidden_state, mask)
+        logits = self.classifier(self.dropout(pooled))
+        loss = None
+        if labels is not None:
+            problem_type: ProblemType = self.config.problem_type or "single_label_classification"
+            loss = sequence_loss(logits, labels, problem_type=problem_type, num_items=num_items_in_batch)
+        attentions = encoded.attentions
+        if attentions is None and weights is not None:
+            attentions = (weights,)
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=attentions
+        )
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        initialize(module, self.config)

@@ -1,75 +1,79 @@
-"""The encoder: a stack of self-attention and feed-forward blocks (Vaswani et al. 2017, section 3.1)."""
+"""The encoder (Vaswani et al. 2017, section 3.1): every position reads every other."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
-from torch.nn import functional as F
+from transformers.modeling_outputs import BaseModelOutput
 
-from nlpladder.nn.attention import MultiHeadAttention
+from nlpladder.models.transformer.base import (
+    flag,
+    has_padding,
+    rotation_of,
+    self_attention_bias,
+    token_positions,
+)
+from nlpladder.models.transformer.config import TransformerConfig
+from nlpladder.models.transformer.embeddings import TransformerEmbeddings
+from nlpladder.models.transformer.layers import AttentionContext, TransformerStack
 
 
-class EncoderLayer(nn.Module):
-    """One block: self-attention, then a two-layer network at each position, each with a residual connection.
-
-    Pre-norm: x + Sublayer(LayerNorm(x)) (Xiong et al. 2020); post-norm: LayerNorm(x + Sublayer(x)) as in the paper.
+class TransformerEncoder(nn.Module):
+    """Embeddings and a stack of self-attention layers without a direction.
 
     Args:
-        width: Model width D.
-        num_heads: Attention heads.
-        feed_forward_width: Inner width of the position-wise network (section 3.3).
-        dropout: On attention weights and on each sub-layer's output, in training.
-        pre_norm: Normalise before the sub-layer instead of after the sum.
+        config: Of the model.
     """
 
-    def __init__(self, width: int, num_heads: int, feed_forward_width: int, dropout: float, pre_norm: bool) -> None:
-        super().__init__()
-        self.self_attention = MultiHeadAttention(width, num_heads, dropout)
-        self.self_attention_norm = nn.LayerNorm(width)
-        self.feed_forward_in = nn.Linear(width, feed_forward_width)
-        self.feed_forward_out = nn.Linear(feed_forward_width, width)
-        self.feed_forward_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
-        self.pre_norm = pre_norm
+    main_input_name = "input_ids"
 
-    def forward(self, hidden: Tensor, allowed: Tensor, *, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Transform `hidden` (batch, tokens, width) under `allowed` (batch, 1, 1, tokens).
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = TransformerEmbeddings(config, config.vocab_size)
+        self.stack = TransformerStack(config, config.num_hidden_layers)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **_: Any,
+    ) -> BaseModelOutput:
+        """Encode a batch.
+
+        Args:
+            input_ids: Shape (batch, source).
+            attention_mask: Shape (batch, source), 1 for tokens; no padding when not given.
+            token_type_ids: Shape (batch, source), for models with token types.
+            position_ids: Shape (batch or 1, source); counted from the mask when not given.
+            document_ids: Number of each token's text in packed rows, shape (batch, source).
+            output_attentions: Return the weights of every layer.
+            output_hidden_states: Return the states of every layer.
 
         Returns:
-            The new states, and the attention weights (batch, heads, tokens, tokens) when asked for.
+            ``last_hidden_state`` (batch, source, width), and ``hidden_states`` and ``attentions`` when asked for.
         """
-        normed = self.self_attention_norm(hidden) if self.pre_norm else hidden
-        mixed, weights = self.self_attention(normed, normed, allowed=allowed, need_weights=need_weights)
-        hidden = hidden + self.dropout(mixed)
-        if not self.pre_norm:
-            hidden = self.self_attention_norm(hidden)
-        normed = self.feed_forward_norm(hidden) if self.pre_norm else hidden
-        transformed = self.feed_forward_out(self.dropout(F.gelu(self.feed_forward_in(normed))))
-        hidden = hidden + self.dropout(transformed)
-        return (hidden if self.pre_norm else self.feed_forward_norm(hidden)), weights
-
-
-class Encoder(nn.Module):
-    """A stack of `EncoderLayer`, with a last LayerNorm when pre-norm."""
-
-    def __init__(
-        self, num_layers: int, width: int, num_heads: int, feed_forward_width: int, dropout: float, pre_norm: bool
-    ) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            EncoderLayer(width, num_heads, feed_forward_width, dropout, pre_norm) for _ in range(num_layers)
+        mask = attention_mask if has_padding(attention_mask, causal=False) else None
+        if position_ids is None:
+            shifting = mask if has_padding(mask, causal=True) else None  # padding on the right shifts nothing
+            position_ids = token_positions(
+                input_ids.shape[1], 0, mask=shifting, documents=document_ids, device=input_ids.device
+            )
+        hidden = self.embeddings(input_ids, position_ids, token_type_ids)
+        bias, _is_causal = self_attention_bias(self.config, hidden, mask=mask, causal=False, documents=document_ids)
+        context = AttentionContext(
+            bias=bias,
+            rotation=rotation_of(self.config, position_ids),
+            need_weights=flag(output_attentions, self.config, "output_attentions"),
         )
-        self.norm: nn.Module = nn.LayerNorm(width) if pre_norm else nn.Identity()
-
-    def forward(self, hidden: Tensor, mask: Tensor, *, need_weights: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """Encode `hidden` (batch, tokens, width) under `mask` (batch, tokens).
-
-        Returns:
-            The states (batch, tokens, width) and, when asked for, each layer's weights (batch, heads, tokens, tokens).
-        """
-        allowed = mask.bool()[:, None, None, :]  # (batch, 1, 1, source)
-        attentions = []
-        for layer in self.layers:
-            hidden, weights = layer(hidden, allowed, need_weights=need_weights)
-            if weights is not None:
-                attentions.append(weights)
-        return self.norm(hidden), attentions
+        need_states = flag(output_hidden_states, self.config, "output_hidden_states")
+        output = self.stack(hidden, context, need_states=need_states)
+        return BaseModelOutput(
+            last_hidden_state=output.hidden, hidden_states=output.states, attentions=output.attentions
+        )

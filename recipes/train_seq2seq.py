@@ -1,0 +1,87 @@
+"""Train a recurrent encoder-decoder on sentence pairs, with attention (Bahdanau, Luong) or without.
+
+    accelerate launch recipes/train_seq2seq.py recipes/configs/train_seq2seq/phrasebook-bahdanau.yaml
+    accelerate launch recipes/train_seq2seq.py --dataset pairs.csv --source_column de --target_column en
+    accelerate launch recipes/train_seq2seq.py --dataset corpus.de,corpus.en --model.attention general
+
+The recipe trains sub-words, model and all on the training pairs, keeps the epoch with the best BLEU on the validation
+pairs, and scores the test pairs (sacreBLEU cased and lower-cased, chrF, TER, exact match, with intervals). The model
+takes and gives plain text: recipes/translate.py translates files and typed sentences with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nlpladder.config import option, parse, run_recipe
+from nlpladder.data.parallel_options import ParallelOptions
+from nlpladder.ladder import find_rung
+from nlpladder.training.sequence_options import SequenceTrainingOptions
+
+RUNGS = {
+    "none": "seq2seq",
+    "additive": "seq2seq_bahdanau",
+    "general": "seq2seq_luong",
+    "dot": "seq2seq_luong",
+    "concat": "seq2seq_luong",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seq2SeqOptions(ParallelOptions):
+    """Options of one recurrent translation model."""
+
+    attention: Literal["none", "additive", "dot", "general", "concat"] = option(
+        "additive", help="none, additive (Bahdanau et al. 2015), or dot, general, concat (Luong et al. 2015)"
+    )
+    model: dict = option(
+        {},
+        help="settings of the model that differ, such as --model.hidden_size 512, cell, embedding_size, input_feeding, "
+        "bidirectional, dropout",
+    )
+    training: dict = option({}, help="settings of the training that differ, see below", keys=SequenceTrainingOptions)
+    tokenizer: dict = option(
+        {}, help="scheme, vocab_size, joint (one vocabulary for both languages), lowercase, min_frequency"
+    )
+    output_dir: str = option("outputs/seq2seq", help="the run folder")
+    seed: int = option(0, help="for weights, order and dropout")
+    max_minutes: float | None = option(None, help="stop training after this time")
+    overwrite: bool = option(False, help="replace an earlier run in output_dir")
+
+
+def main() -> None:
+    options = parse(Seq2SeqOptions, description=__doc__)
+
+    from accelerate import PartialState
+
+    from nlpladder.neural_rungs import sequence_training_options
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.train_rung import quiet_libraries
+    from nlpladder.train_translation import train_translation, translation_summary
+
+    quiet_libraries()
+    rung = find_rung(RUNGS[options.attention])
+    settings = RungSettings(
+        model={**options.model, "attention": options.attention}, training=options.training, tokenizer=options.tokenizer
+    )
+    sequence_training_options(rung, settings)  # misspelt options are told before the data is read
+    data = options.load()
+    main_process = PartialState().is_main_process
+    if main_process:
+        print(data.describe(), flush=True)
+    run = train_translation(
+        rung,
+        data,
+        settings,
+        output_dir=options.output_dir,
+        seed=options.seed,
+        time_limit=None if options.max_minutes is None else 60 * options.max_minutes,
+        overwrite=options.overwrite,
+    )
+    if main_process:
+        print(translation_summary(run, options.output_dir))
+
+
+if __name__ == "__main__":
+    run_recipe(main)

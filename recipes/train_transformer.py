@@ -1,0 +1,125 @@
+"""Train our own Transformer: translation, language modelling or text classification, from the same modules.
+
+    accelerate launch recipes/train_transformer.py recipes/configs/train_transformer/multi30k-en-de.yaml
+    accelerate launch recipes/train_transformer.py --task language_modeling --level char --dataset my_novel.txt
+    accelerate launch recipes/train_transformer.py --task classification --dataset my_reviews.csv
+
+Translation trains an encoder-decoder, language modelling a decoder, classification an encoder. Options of the data
+that only one task has go through --data, for example --data.source_column de.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nlpladder.config import build, option, parse, run_recipe
+from nlpladder.ladder import find_rung
+from nlpladder.training.sequence_options import SequenceTrainingOptions
+
+RUNGS = {"translation": "transformer_mt", "language_modeling": "transformer_lm", "classification": "transformer"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerOptions:
+    """Options of one Transformer."""
+
+    task: Literal["translation", "language_modeling", "classification"] = option(
+        "translation", help="what is trained: encoder-decoder, decoder, or encoder"
+    )
+    dataset: str = option(help="Hub id, file or folder, or world:<name>; pairs, text, or labelled text by task")
+    data: dict = option(
+        {},
+        help="further options of the data: see train_seq2seq.py --help (pairs), train_lstm_lm.py --help (text), "
+        "train_text_classifier.py --help (labelled text)",
+    )
+    level: Literal["char", "byte", "word", "subword"] = option(
+        "subword", help="language modelling: what a token is (see train_lstm_lm.py --help)"
+    )
+    text_unit: Literal["auto", "line", "document"] = option(
+        "auto", help="language modelling: what a text is (see train_lstm_lm.py --help)"
+    )
+    model: dict = option(
+        {},
+        help="settings of the model that differ, such as --model.hidden_size 256, num_hidden_layers, "
+        "num_decoder_layers, num_attention_heads, intermediate_size, positions, activation, norm, pre_norm, dropout",
+    )
+    training: dict = option({}, help="settings of the training that differ, see below", keys=SequenceTrainingOptions)
+    tokenizer: dict = option({}, help="scheme, vocab_size, lowercase, min_frequency; joint (translation)")
+    output_dir: str = option("outputs/transformer", help="the run folder")
+    seed: int = option(0, help="for weights, order and dropout")
+    max_minutes: float | None = option(None, help="stop training after this time")
+    overwrite: bool = option(False, help="replace an earlier run in output_dir")
+
+
+def main() -> None:
+    options = parse(TransformerOptions, description=__doc__)
+
+    from accelerate import PartialState
+
+    from nlpladder.tasks.base import RungSettings
+    from nlpladder.train_rung import quiet_libraries
+
+    quiet_libraries()
+    settings = RungSettings(model=options.model, training=options.training, tokenizer=options.tokenizer)
+    train = {"translation": _translation, "language_modeling": _language_modeling, "classification": _classification}
+    run: dict[str, Any] = {
+        "output_dir": options.output_dir,
+        "seed": options.seed,
+        "time_limit": None if options.max_minutes is None else 60 * options.max_minutes,
+        "overwrite": options.overwrite,
+    }
+    summary = train[options.task](options, settings, run)
+    if PartialState().is_main_process:
+        print(summary)
+
+
+def _translation(options: TransformerOptions, settings: Any, run: dict[str, Any]) -> str:
+    from nlpladder.data.parallel_options import ParallelOptions
+    from nlpladder.neural_rungs import sequence_training_options
+    from nlpladder.train_translation import train_translation, translation_summary
+
+    rung = find_rung(RUNGS[options.task])
+    sequence_training_options(rung, settings)
+    data = build(ParallelOptions, {"dataset": options.dataset, **options.data}, where="data").load()
+    _say(data.describe())
+    return translation_summary(train_translation(rung, data, settings, **run), options.output_dir)
+
+
+def _language_modeling(options: TransformerOptions, settings: Any, run: dict[str, Any]) -> str:
+    from nlpladder.data.running_options import RunningTextOptions
+    from nlpladder.neural_rungs import sequence_training_options
+    from nlpladder.train_neural_language_model import language_model_summary, train_neural_language_model
+
+    rung = find_rung(RUNGS[options.task])
+    sequence_training_options(rung, settings)
+    wanted = {"dataset": options.dataset, "level": options.level, "text_unit": options.text_unit, **options.data}
+    text_options = build(RunningTextOptions, wanted, where="data")
+    settings = text_options.with_level(settings)
+    text = text_options.load()
+    _say(f"{text.name}: {'; '.join(text.notes)}")
+    return language_model_summary(train_neural_language_model(rung, text, settings, **run), options.output_dir)
+
+
+def _classification(options: TransformerOptions, settings: Any, run: dict[str, Any]) -> str:
+    from nlpladder.data.options import DataOptions
+    from nlpladder.train_rung import train_rung, training_options
+    from nlpladder.views.run_summary import run_summary
+
+    rung = find_rung(RUNGS[options.task])
+    training_options(rung, settings)
+    data = build(DataOptions, {"dataset": options.dataset, **options.data}, where="data").load()
+    _say(data.describe())
+    found = train_rung(rung, data, settings, **run)
+    return run_summary(found.record, found.metrics, options.output_dir)
+
+
+def _say(line: str) -> None:
+    from accelerate import PartialState
+
+    if PartialState().is_main_process:
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    run_recipe(main)

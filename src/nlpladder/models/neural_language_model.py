@@ -1,0 +1,325 @@
+"""A neural language model as a user holds it: model and tokenizer together, texts in, probabilities and texts out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from nlpladder.errors import ConfigError, ModelError
+from nlpladder.generation import GenerationOptions
+from nlpladder.models.neural_tokens import TextEncoder
+from nlpladder.models.targets import check_texts
+from nlpladder.protocols import FloatArray, TokenScores
+
+if TYPE_CHECKING:
+    import threading
+
+logger = logging.getLogger(__name__)
+
+#: Models without positions: they carry a state and see everything before a token.
+RECURRENT_TYPES = ("nlpladder_recurrent_lm",)
+#: The window of a model that names no limit, or a longer one: attention takes the square of it.
+LONGEST_WINDOW = 2048
+#: A recurrent model reads so many tokens of a text at once.
+STATE_CHUNK = 1024
+_PROMPT_TOKENS_AT_ONCE = 8192
+
+
+class NeuralLanguageModel:
+    """Wraps any causal language model of transformers, GPT-2 as well as ours, with its fast tokenizer.
+
+    A text w1 … wn is scored as it was learnt: it begins after the model's begin mark, and its end mark is predicted
+    after wn. Our models have one mark for both, ``</s>``, as GPT-2 has ``<|endoftext|>``.
+
+    Args:
+        model: Takes ``input_ids`` and ``attention_mask``, returns ``logits`` (batch, tokens, vocabulary).
+        tokenizer: A ``PreTrainedTokenizerFast``.
+        context_window: Tokens that the model reads at once; by default its number of positions, at most 2,048. Without
+            meaning for a recurrent model, which sees everything before a token.
+        stride: Tokens by which a window over a longer text moves; by default half the window.
+
+    Raises:
+        ModelError: Model and tokenizer do not fit each other.
+        ConfigError: The window is longer than the model's positions, or the stride than the window.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, *, context_window: int | None = None, stride: int | None = None
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.encoder = TextEncoder(model.config, tokenizer)
+        _check_vocabulary(model, tokenizer)
+        self.context_window, self.stride = self._window_and_stride(context_window, stride)
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether the model carries a state instead of reading windows."""
+        return self.model.config.model_type in RECURRENT_TYPES
+
+    def num_parameters(self) -> int:
+        """Count all parameters; tied ones once."""
+        return int(sum(parameter.numel() for parameter in self.model.parameters()))
+
+    def score(self, texts: Sequence[str]) -> list[TokenScores]:
+        """Return how each text was predicted, each by itself, and its end.
+
+        Texts longer than the model's window are read with a sliding window (see `describe_scoring`).
+        """
+        encoded = self.encoder.encode(check_texts(texts))
+        scores = self._log_probabilities(
+            [self.encoder.inputs(text.ids) for text in encoded],
+            [self.encoder.targets(text.ids) for text in encoded],
+            self.context_window,
+            self.stride,
+        )
+        return [text.scores(found) for text, found in zip(encoded, scores, strict=True)]
+
+    def score_running(
+        self, texts: Sequence[str], *, window: int | None = None, stride: int | None = None
+    ) -> list[TokenScores]:
+        """Return how each text was predicted when all are read as one running text, in their order.
+
+        This is how perplexities of WikiText-2 are published: earlier texts are context for later ones.
+
+        Args:
+            texts: In their order; each is followed by the end mark.
+            window: Tokens that the model reads at once; the model's own window if not given.
+            stride: Tokens by which the window moves; half the window if not given. Smaller is slower and better.
+
+        Raises:
+            ConfigError: The window or the stride does not fit the model.
+        """
+        encoded = self.encoder.encode(check_texts(texts))
+        if not encoded:
+            return []
+        window, stride = self._given_window_and_stride(window, stride)
+        inputs, targets, borders = self.encoder.running([text.ids for text in encoded])
+        (scores,) = self._log_probabilities([inputs], [targets], window, stride)
+        return [text.scores(scores[begin:end]) for text, (begin, end) in zip(encoded, borders, strict=True)]
+
+    def describe_scoring(self, *, running: bool = False, window: int | None = None, stride: int | None = None) -> str:
+        """Say in a sentence or two what is predicted, and with how much context.
+
+        Args:
+            running: Of `score_running`; else of `score`.
+            window: As given to `score_running`.
+            stride: As given to `score_running`.
+        """
+        begin, end = self.encoder.begin_name, self.encoder.end_name
+        unit = f"tokens of the model's own tokenizer ({len(self.tokenizer):,} entries)"
+        how = "all texts as one running text" if running else "each text by itself"
+        marks = f"after {begin}, its end mark {end} counted" if end else f"after {begin}, no end mark"
+        if self.is_recurrent:
+            context = "The state is carried from token to token: no limit of context."
+        else:
+            window, stride = self._given_window_and_stride(window, stride)
+            context = (
+                f"Longer ones are read in windows of {window:,} tokens that move by {stride:,}: each token is scored "
+                f"once, with at least {window - stride:,} tokens before it where there are so many."
+            )
+        return f"Unit: {unit}; {how}, {marks}. {context}"
+
+    def next_token_distribution(self, prefix: str) -> tuple[list[str], FloatArray]:
+        """Return all tokens and their probabilities after `prefix`, shape (vocabulary,), which sum to 1."""
+        import torch
+
+        (encoded,) = self.encoder.encode(check_texts([prefix]))
+        ids = self.encoder.prompt(encoded.ids)
+        if not self.is_recurrent:
+            ids = ids[-self.context_window :]
+        with self._scoring():
+            device = next(self.model.parameters()).device
+            logits = self.model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0, -1]
+            probabilities = torch.softmax(logits.double(), dim=-1).cpu().numpy()
+        return self.encoder.names(len(probabilities)), probabilities
+
+    def generate(self, prompts: Sequence[str], options: GenerationOptions | None = None) -> list[str]:
+        """Return a continuation of each prompt, without the prompt and up to the end mark.
+
+        With a seed, what a prompt gets depends on its place in the list, and not on the other prompts. The continuation
+        ends behind a stop string. The unknown token, padding and mask are never drawn. A prompt that leaves no room for
+        the new tokens loses its beginning, which is logged.
+
+        Args:
+            prompts: Texts; an empty one gives a text from its beginning.
+            options: How to draw.
+
+        Raises:
+            ConfigError: More new tokens are asked for than the model has positions.
+        """
+        from nlpladder.models.neural_generation import cut_text, generate_tokens
+
+        options = options or GenerationOptions()
+        rows = self._prompts(prompts, options)
+        texts: list[str] = []
+        at_once = max(1, _PROMPT_TOKENS_AT_ONCE // (max(map(len, rows), default=1) + options.max_new_tokens))
+        for start in range(0, len(rows), at_once):
+            batch = rows[start : start + at_once]
+
+            def decode(row: int, ids: Sequence[int], prompts: list[list[int]] = batch) -> str:
+                return self.encoder.continuation(prompts[row] if row >= 0 else [], ids)
+
+            with self._scoring():
+                continuations = generate_tokens(
+                    self.model, batch, options, first_index=start, decode=decode, **self.encoder.generation_ids()
+                )
+            texts.extend(
+                cut_text(self.encoder.continuation(prompt, ids), options.stop_strings)
+                for prompt, ids in zip(batch, continuations, strict=True)
+            )
+        return texts
+
+    def stream(self, prompt: str, options: GenerationOptions | None = None) -> Iterator[str]:
+        """Yield a continuation piece by piece; the pieces together are what `generate([prompt])` returns.
+
+        Args:
+            prompt: A text; may be empty.
+            options: How to draw.
+
+        Raises:
+            ConfigError: More new tokens are asked for than the model has positions.
+        """
+        from nlpladder.models.neural_generation import generate_tokens, stream_text
+
+        options = options or GenerationOptions()
+        rows = self._prompts([prompt], options)
+
+        def decode(ids: Sequence[int]) -> str:
+            return self.encoder.continuation(rows[0], ids)
+
+        def run(streamer: Any, cancelled: threading.Event) -> None:
+            with self._scoring():
+                generate_tokens(
+                    self.model, rows, options, decode=lambda _, ids: decode(ids), streamer=streamer,
+                    cancelled=cancelled, **self.encoder.generation_ids(),
+                )  # fmt: skip
+
+        return stream_text(run, decode, options.stop_strings)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write model and tokenizer into one folder, in the layout of transformers."""
+        self.model.save_pretrained(save_directory)
+        self.tokenizer.save_pretrained(save_directory)
+
+    def push_to_hub(self, repo_id: str, **arguments: Any) -> None:
+        """Push model and tokenizer; private unless ``private=False`` is said."""
+        arguments.setdefault("private", True)
+        self.model.push_to_hub(repo_id, **arguments)
+        self.tokenizer.push_to_hub(repo_id, **arguments)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        context_window: int | None = None,
+        stride: int | None = None,
+        **arguments: Any,
+    ) -> Self:
+        """Load from a folder or a Hub id.
+
+        Args:
+            path: Any causal language model with safetensors weights and a fast tokenizer.
+            context_window: See the class.
+            stride: See the class.
+            arguments: Passed on to ``from_pretrained`` (revision, token, cache_dir, …).
+
+        Raises:
+            ModelError: Something is missing, damaged, or does not fit.
+        """
+        from nlpladder.models.pretrained.causal_loading import load_causal_model
+
+        model, tokenizer = load_causal_model(os.fspath(path), **arguments)
+        return cls(model, tokenizer, context_window=context_window, stride=stride)
+
+    def _log_probabilities(
+        self, inputs: list[np.ndarray], targets: list[np.ndarray], window: int, stride: int
+    ) -> list[np.ndarray]:
+        from nlpladder.models.neural_scoring import score_in_windows, score_with_state
+
+        pad_id = self.encoder.pad_id
+        with self._scoring():
+            if self.is_recurrent:
+                return score_with_state(self.model, inputs, targets, chunk=STATE_CHUNK, pad_id=pad_id)
+            return score_in_windows(self.model, inputs, targets, window=window, stride=stride, pad_id=pad_id)
+
+    def _prompts(self, prompts: Sequence[str], options: GenerationOptions) -> list[list[int]]:
+        """Encode prompts, cut on the left to what leaves room for the new tokens."""
+        rows = [self.encoder.prompt(text.ids) for text in self.encoder.encode(check_texts(prompts))]
+        limit = None if self.is_recurrent else _positions(self.model.config)
+        if limit is None:
+            return rows
+        room = limit - options.max_new_tokens
+        if room < 1:
+            raise ConfigError(
+                f"max_new_tokens is {options.max_new_tokens}, but the model has {limit} positions, which prompt and "
+                f"new tokens share. Ask for at most {limit - 1}."
+            )
+        for number, row in enumerate(rows):
+            if len(row) > room:
+                logger.warning(
+                    "Prompt %d has %s tokens; with %d new ones the model's %d positions hold its last %d. The "
+                    "beginning is left out.", number, f"{len(row):,}", options.max_new_tokens, limit, room,
+                )  # fmt: skip
+        return [row[-room:] for row in rows]
+
+    def _given_window_and_stride(self, window: int | None, stride: int | None) -> tuple[int, int]:
+        if window is None and stride is None:
+            return self.context_window, self.stride
+        return self._window_and_stride(self.context_window if window is None else window, stride)
+
+    def _window_and_stride(self, window: int | None, stride: int | None) -> tuple[int, int]:
+        limit = None if self.is_recurrent else _positions(self.model.config)
+        if window is None:
+            window = min(limit or LONGEST_WINDOW, LONGEST_WINDOW)
+        if window < 1 or (limit is not None and window > limit):
+            raise ConfigError(
+                f"The window is {window} tokens; the model has {limit or 'any number of'} positions. Choose 1 to "
+                f"{limit or 'what memory allows'}."
+            )
+        stride = max(1, window // 2) if stride is None else stride
+        if not 1 <= stride <= window:
+            raise ConfigError(f"The stride is {stride} tokens; it must lie between 1 and the window, {window}.")
+        return window, stride
+
+    def _scoring(self) -> Any:
+        return _Evaluating(self.model)
+
+
+class _Evaluating:
+    """Evaluation mode and no gradients inside; the mode before that comes back outside."""
+
+    def __init__(self, model: Any) -> None:
+        import torch
+
+        self.model, self.no_gradients = model, torch.inference_mode()
+
+    def __enter__(self) -> None:
+        self.was_training = self.model.training
+        self.model.eval()
+        self.no_gradients.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.no_gradients.__exit__(*error)
+        self.model.train(self.was_training)
+
+
+def _positions(config: Any) -> int | None:
+    """Return how many positions a model has; None where nothing limits them."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(positions) if positions else None
+
+
+def _check_vocabulary(model: Any, tokenizer: Any) -> None:
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    highest = max(tokenizer.get_vocab().values(), default=-1)
+    if highest >= rows:
+        raise ModelError(
+            f"The tokenizer has ids up to {highest}, but the model's embedding has {rows} rows (ids 0 to {rows - 1}): "
+            "they do not belong together. Load both from the folder that the training wrote."
+        )

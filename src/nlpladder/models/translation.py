@@ -1,0 +1,370 @@
+"""A translation model as a user holds it: encoder-decoder and tokenizers together, texts in, translations out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from nlpladder.errors import ConfigError, ModelError
+from nlpladder.models.alignment import copied_words, fill_unknown
+from nlpladder.models.targets import check_texts
+from nlpladder.models.translation_pieces import cut
+
+if TYPE_CHECKING:
+    from nlpladder.models.translation_search import Hypothesis
+
+#: Source tokens read at once by a model without a limit of its own; longer texts are translated in pieces.
+_PIECE_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translated text.
+
+    Attributes:
+        text: The translation, detokenised.
+        score: log p / length^length_penalty, plus the coverage penalty where one is asked for; 0 for an empty text.
+        source_tokens: What the model read, the end mark included.
+        target_tokens: What it wrote, the end mark included.
+        alignment: Attention weights (target, source), each row sums to 1; None for a model without attention or when
+            not asked for.
+        alternatives: The other hypotheses of the beam, best first.
+        note: What was done to the text beside translating it.
+    """
+
+    text: str
+    score: float
+    source_tokens: tuple[str, ...] = ()
+    target_tokens: tuple[str, ...] = ()
+    alignment: np.ndarray | None = field(default=None, compare=False)
+    alternatives: tuple[Translation, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A text, or a piece of one, as the model reads it."""
+
+    text: str
+    ids: list[int]
+
+
+class Translator:
+    """Wraps any encoder-decoder (our Seq2Seq and Transformer, Marian, BART, T5) with its tokenizers.
+
+    Args:
+        model: A ``…ForConditionalGeneration`` or ``MarianMTModel``.
+        tokenizer: Of the source; it puts the end mark behind a text by itself.
+        target_tokenizer: Of the target, where the vocabularies are separate.
+        lowercase: Lower-case the source before the tokenizer sees it.
+        alignment_layer: The decoder layer from which alignments are read; see
+            `nlpladder.models.translation_search.cross_attention`.
+
+    Raises:
+        ModelError: when a vocabulary does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        target_tokenizer: Any = None,
+        *,
+        lowercase: bool = False,
+        alignment_layer: int | None = None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.target_tokenizer = tokenizer if target_tokenizer is None else target_tokenizer
+        self.lowercase = lowercase
+        self.alignment_layer = alignment_layer
+        _check_vocabulary(self.tokenizer, model.get_input_embeddings(), "source")
+        _check_vocabulary(self.target_tokenizer, model.get_output_embeddings(), "target")
+
+    def num_parameters(self) -> int:
+        """Count all parameters."""
+        return int(sum(parameter.numel() for parameter in self.model.parameters()))
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        num_beams: int = 5,
+        length_penalty: float = 1.0,
+        n_best: int = 1,
+        max_new_tokens: int | None = None,
+        tokens_per_batch: int = 8192,
+        coverage_penalty: float = 0.0,
+        copy_unknown: bool = True,
+        alignments: bool = True,
+    ) -> list[Translation]:
+        """Translate texts; the answers stand in the order given, and do not depend on each other.
+
+        Args:
+            texts: Cased, untokenised sentences. An empty one gives an empty translation.
+            num_beams: Hypotheses kept at each step; 1 is greedy search.
+            length_penalty: Hypotheses are ranked by log p / length^length_penalty: above 0 favours long ones. (This is
+                the penalty of transformers; that of Wu et al. 2016 is ((5 + length) / 6)^alpha.)
+            n_best: How many hypotheses to return, the further ones as `Translation.alternatives`.
+            max_new_tokens: Most target tokens; twice the source's and 10 when not given.
+            tokens_per_batch: Source tokens times beams, padding included, that are searched at once; texts are sorted
+                by length, so little of it is padding.
+            coverage_penalty: Weight beta of the coverage penalty (Wu et al. 2016, eq. 14) by which the finished
+                hypotheses of the beam are ranked again; 0 for none.
+            copy_unknown: Replace unknown tokens by the source word they attend to most.
+            alignments: Return attention weights.
+
+        Raises:
+            ConfigError: for options that contradict each other.
+            ModelError: when the model has no attention and coverage is asked for.
+        """
+        texts = check_texts(texts)
+        _check_options(num_beams, n_best, max_new_tokens, coverage_penalty, tokens_per_batch)
+        if coverage_penalty and not self._has_attention():
+            raise ModelError("This model has no attention, so there is no coverage to penalise: coverage_penalty=0.")
+        sources = self._sources(texts)
+        pieces = [piece for several in sources for piece in several]
+        attend = self._has_attention() and (alignments or copy_unknown or bool(coverage_penalty))
+        translated = iter(
+            self._search(
+                pieces,
+                tokens_per_batch=tokens_per_batch,
+                limits=[self._limit(piece, max_new_tokens) for piece in pieces],
+                num_beams=num_beams,
+                length_penalty=length_penalty,
+                num_hypotheses=num_beams if coverage_penalty else n_best,
+                with_attention=attend,
+            )
+        )
+
+        def rank(hypothesis: Hypothesis) -> float:
+            return hypothesis.score(length_penalty=length_penalty, coverage_penalty=coverage_penalty)
+
+        answers = []
+        for several in sources:
+            parts = []
+            for piece in several:
+                best = sorted(next(translated), key=rank, reverse=True)[:n_best]
+                written = [self._written(piece, one, rank(one), copy_unknown, alignments) for one in best]
+                parts.append(replace(written[0], alternatives=tuple(written[1:])))
+            answers.append(_joined(parts))
+        return answers
+
+    def _search(
+        self, pieces: list[_Source], *, tokens_per_batch: int, limits: list[int], num_beams: int, **options: Any
+    ) -> list[list[Hypothesis]]:
+        """Return the hypotheses of every piece, searched in batches of like lengths."""
+        from nlpladder.models.translation_search import search
+
+        found: list[list[Hypothesis]] = [[] for _ in pieces]
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            for numbers in _batches(pieces, max(1, tokens_per_batch // num_beams)):
+                hypotheses = search(
+                    self.model,
+                    [pieces[number].ids for number in numbers],
+                    limits=[limits[number] for number in numbers],
+                    num_beams=num_beams,
+                    attention_layer=self.alignment_layer,
+                    **options,
+                )
+                for number, several in zip(numbers, hypotheses, strict=True):
+                    found[number] = several
+        finally:
+            self.model.train(was_training)
+        return found
+
+    def attention_maps(self, text: str, translation: Translation) -> dict[str, np.ndarray]:
+        """Return all attention weights for a text and its translation, from a teacher-forced pass.
+
+        Args:
+            text: The source, short enough to be read at once.
+            translation: What `translate` returned for it.
+
+        Returns:
+            ``cross`` (layers, heads, target, source) and, for a Transformer, ``encoder`` (layers, heads, source,
+            source) and ``decoder`` (layers, heads, target, target). Source axes are labelled by
+            `Translation.source_tokens`, target axes by `Translation.target_tokens`; a row of target is the step that
+            wrote that token, a column of ``decoder`` the token read before it.
+        """
+        from nlpladder.models.translation_search import all_attentions
+
+        (sources,) = self._sources([text])
+        if len(sources) != 1 or translation.note is not None:
+            return {}
+        target = self.target_tokenizer.convert_tokens_to_ids(list(translation.target_tokens))
+        return all_attentions(self.model, sources[0].ids, target)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write model, tokenizers and settings into one folder; see `nlpladder.models.translation_files`."""
+        from nlpladder.models.translation_files import save_translator
+
+        separate = None if self.target_tokenizer is self.tokenizer else self.target_tokenizer
+        settings = {"lowercase": self.lowercase, "alignment_layer": self.alignment_layer}
+        save_translator(save_directory, self.model, self.tokenizer, separate, settings)
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str], **arguments: Any) -> Self:
+        """Load from a folder or a Hub id.
+
+        Args:
+            path: What `save_pretrained` wrote, or any encoder-decoder of transformers.
+            arguments: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
+
+        Raises:
+            ModelError: when something is missing, damaged, or does not fit together.
+        """
+        from nlpladder.models.translation_files import load_translator
+
+        model, tokenizer, target_tokenizer, settings = load_translator(os.fspath(path), **arguments)
+        return cls(model, tokenizer, target_tokenizer, **settings)
+
+    def push_to_hub(self, repo_id: str, **arguments: Any) -> None:
+        """Push the whole folder; private unless ``private=False`` is said."""
+        from nlpladder.models.translation_files import push_translator
+
+        push_translator(self, repo_id, **arguments)
+
+    def _has_attention(self) -> bool:
+        return getattr(self.model.config, "attention", "all") != "none"
+
+    def _limit(self, source: _Source, max_new_tokens: int | None) -> int:
+        """Return the most target tokens for a source."""
+        limit = 2 * len(source.ids) + 10 if max_new_tokens is None else max_new_tokens
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        return min(limit, positions - 1) if positions else limit
+
+    def _sources(self, texts: Sequence[str]) -> list[list[_Source]]:
+        """Tokenise texts: one with more tokens than the model reads at once in pieces, an empty one not at all."""
+        filled = [number for number, text in enumerate(texts) if text.strip()]
+        sources: list[list[_Source]] = [[] for _ in texts]
+        limit = min(getattr(self.model.config, "max_position_embeddings", None) or _PIECE_TOKENS, _PIECE_TOKENS)
+        for number, ids in zip(filled, self._encode([texts[number] for number in filled]), strict=True):
+            if len(ids) <= limit:
+                sources[number] = [_Source(texts[number], ids)]
+            else:
+                pieces = cut(texts[number], lambda part: len(self._encode([part])[0]), limit)
+                sources[number] = [_Source(*pair) for pair in zip(pieces, self._encode(pieces), strict=True)]
+        return sources
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        """Return token ids, the end mark included."""
+        if not texts:
+            return []
+        read = [text.lower() for text in texts] if self.lowercase else texts
+        # Without truncation: what is too long is cut where a sentence ends, and none of it is lost.
+        return self.tokenizer(read, truncation=False, verbose=False)["input_ids"]
+
+    def _words(self, source: _Source) -> tuple[str, list[tuple[int, int] | None]]:
+        """Return the text and, for each token, the characters of its word in it."""
+        read = source.text.lower() if self.lowercase else source.text
+        encoded = self.tokenizer(read, truncation=False)
+        words: list[tuple[int, int] | None] = []
+        for position in range(len(source.ids)):
+            word = encoded.token_to_word(position)
+            span = None if word is None else encoded.word_to_chars(word)
+            words.append(None if span is None else _trimmed(read, span.start, span.end))
+        # Lower-casing may change the length of a text; then the characters of the original are not known.
+        return source.text if len(source.text) == len(read) else read, words
+
+    def _written(
+        self, source: _Source, found: Hypothesis, score: float, copy_unknown: bool, alignments: bool
+    ) -> Translation:
+        """Turn token ids into text."""
+        tokenizer = self.target_tokenizer
+        unknown = tokenizer.unk_token_id
+        # Not skip_special_tokens: the unknown token is one too, and must stay to be replaced.
+        dropped = set(tokenizer.all_special_ids) - {unknown}
+        kept = [place for place, token in enumerate(found.ids) if token not in dropped]
+        ids = [found.ids[place] for place in kept]
+        text = tokenizer.decode(ids, skip_special_tokens=False).strip()
+        is_fast = getattr(self.tokenizer, "is_fast", False)  # only such a one knows where its tokens stand
+        if copy_unknown and unknown in ids and found.attention is not None and is_fast:
+            read, words = self._words(source)
+            text = fill_unknown(
+                text, tokenizer.unk_token, copied_words(ids, unknown, found.attention[kept], words, read)
+            ).strip()
+        return Translation(
+            text,
+            score,
+            tuple(self.tokenizer.convert_ids_to_tokens(source.ids)),
+            tuple(tokenizer.convert_ids_to_tokens(found.ids)),
+            found.attention if alignments else None,
+        )
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return the span without the white space around it."""
+    word = text[start:end]
+    start += len(word) - len(word.lstrip())
+    return (start, start + len(word.strip())) if word.strip() else None
+
+
+def _batches(pieces: Sequence[_Source], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Yield batches of numbers of pieces, sorted by length, longest first (memory trouble then shows at once)."""
+    order = sorted(range(len(pieces)), key=lambda number: -len(pieces[number].ids))
+    batch: list[int] = []
+    for number in order:
+        if batch and (len(batch) + 1) * len(pieces[batch[0]].ids) > tokens_per_batch:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def _joined(parts: list[Translation]) -> Translation:
+    """Return the translation of a text from those of its pieces."""
+    if not parts:
+        return Translation("", 0.0)
+    if len(parts) == 1:
+        return parts[0]
+    lengths = [(len(part.target_tokens), len(part.source_tokens)) for part in parts]
+    alignment = None
+    if all(part.alignment is not None for part in parts):
+        alignment = np.zeros([sum(side) for side in zip(*lengths, strict=True)], dtype=np.float32)
+        row = column = 0
+        for part, (height, width) in zip(parts, lengths, strict=True):
+            alignment[row : row + height, column : column + width] = part.alignment
+            row, column = row + height, column + width
+    return Translation(
+        " ".join(part.text for part in parts if part.text),
+        float(np.mean([part.score for part in parts])),
+        tuple(token for part in parts for token in part.source_tokens),
+        tuple(token for part in parts for token in part.target_tokens),
+        alignment,
+        note=f"The text is longer than the model reads at once; it was translated in {len(parts)} pieces.",
+    )
+
+
+def _check_options(
+    num_beams: int, n_best: int, max_new_tokens: int | None, coverage_penalty: float, tokens_per_batch: int
+) -> None:
+    for name, value in (
+        ("num_beams", num_beams),
+        ("max_new_tokens", max_new_tokens),
+        ("tokens_per_batch", tokens_per_batch),
+    ):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}; it must be at least 1.")
+    if not 1 <= n_best <= num_beams:
+        raise ConfigError(f"n_best is {n_best}, expected 1 to num_beams, which is {num_beams}.")
+    if coverage_penalty < 0:
+        raise ConfigError(f"coverage_penalty is {coverage_penalty}; it must be 0 or more.")
+
+
+def _check_vocabulary(tokenizer: Any, table: Any, side: str) -> None:
+    """Refuse a vocabulary with ids that the model does not have."""
+    rows = table.weight.shape[0]
+    vocabulary = tokenizer.get_vocab()
+    token, largest = max(vocabulary.items(), key=lambda entry: entry[1])
+    if largest >= rows:
+        raise ModelError(
+            f"The {side} vocabulary does not fit the model: its token {token!r} has the id {largest}, but the model's "
+            f"{side} table has {rows} rows. Give the tokenizer that the model was trained with."
+        )

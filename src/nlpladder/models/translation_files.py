@@ -1,0 +1,137 @@
+"""Where a translation model lies: one folder of model, tokenizers and settings; safetensors and json only.
+
+``config.json`` and ``model.safetensors`` are the model, the tokenizer's files lie beside them, a separate target
+vocabulary lies in the sub-folder ``target_tokenizer``, and ``translator.json`` holds the preprocessing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from nlpladder.errors import ModelError
+
+TARGET_FOLDER = "target_tokenizer"
+SETTINGS_NAME = "translator.json"
+_CONFIG_NAME = "config.json"
+_HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
+
+
+def save_translator(
+    folder: str | os.PathLike[str], model: Any, tokenizer: Any, target_tokenizer: Any, settings: Mapping[str, Any]
+) -> None:
+    """Write everything into a new folder inside, then move it, the config last.
+
+    A process that dies while it saves leaves no folder that looks complete.
+
+    Args:
+        folder: Made when it is not there; other files in it stay.
+        model: Model to save.
+        tokenizer: Of the source.
+        target_tokenizer: Of the target, or None for the same.
+        settings: Of the `Translator`.
+    """
+    target = Path(folder)
+    apart = target / ".saving"
+    shutil.rmtree(apart, ignore_errors=True)  # of a process that died
+    apart.mkdir(parents=True)
+    try:
+        model.save_pretrained(apart)
+        tokenizer.save_pretrained(apart)
+        if target_tokenizer is not None:
+            target_tokenizer.save_pretrained(apart / TARGET_FOLDER)
+        (apart / SETTINGS_NAME).write_text(json.dumps(dict(settings), indent=2), encoding="utf-8")
+        shutil.rmtree(target / TARGET_FOLDER, ignore_errors=True)
+        for entry in sorted(apart.iterdir(), key=lambda entry: entry.name == _CONFIG_NAME):
+            os.replace(entry, target / entry.name)
+    finally:
+        shutil.rmtree(apart, ignore_errors=True)
+
+
+def load_translator(path: str, **arguments: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """Return model (in evaluation mode), tokenizer, target tokenizer or None, and settings.
+
+    Args:
+        path: Folder or Hub id.
+        arguments: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
+
+    Raises:
+        ModelError: when something is missing or damaged.
+    """
+    from nlpladder.models import seq2seq, transformer
+    from nlpladder.models.pretrained.loading import check_reachable, explain_loading_error, quiet_loading
+
+    seq2seq.register()
+    transformer.register()
+    check_reachable(path)
+    try:
+        with quiet_loading():
+            return _load(path, arguments)
+    except (OSError, ValueError) as error:
+        raise explain_loading_error(path, error) from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise ModelError(
+            f"The weights in {path} are damaged or cut short ({error}). Save or download them again."
+        ) from error
+
+
+def _load(path: str, arguments: dict[str, Any]) -> tuple[Any, Any, Any, dict[str, Any]]:
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path, **arguments)
+    has_target = _find(path, f"{TARGET_FOLDER}/tokenizer_config.json", arguments) is not None
+    target = AutoTokenizer.from_pretrained(path, subfolder=TARGET_FOLDER, **arguments) if has_target else None
+    model, info = AutoModelForSeq2SeqLM.from_pretrained(
+        path,
+        use_safetensors=True,
+        dtype="float32",
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # told below, in one sentence
+        **arguments,
+    )
+    missing = sorted({*info["missing_keys"], *(str(entry[0]) for entry in info.get("mismatched_keys", ()))})
+    if missing:
+        raise ModelError(
+            f"The weights in {path} do not fit its config: {len(missing)} are missing or of another shape, the first "
+            f"is {missing[0]!r}. Save or download the model again."
+        )
+    return model.eval(), tokenizer, target, _settings(path, arguments)
+
+
+def _settings(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    file = _find(path, SETTINGS_NAME, arguments)
+    if file is None:
+        return {}
+    try:
+        settings = json.loads(Path(file).read_text(encoding="utf-8"))
+        return {"lowercase": bool(settings["lowercase"]), "alignment_layer": settings["alignment_layer"]}
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} is damaged ({error!r}). Save or download the model again.") from error
+
+
+def _find(path: str, name: str, arguments: dict[str, Any]) -> str | None:
+    """Return where a file of the folder or Hub id lies, or None when there is none."""
+    from transformers.utils import cached_file
+
+    known = {key: arguments[key] for key in _HUB_ARGUMENTS if key in arguments}
+    return cached_file(path, name, _raise_exceptions_for_missing_entries=False, **known)
+
+
+def push_translator(translator: Any, repo_id: str, **arguments: Any) -> None:
+    """Upload what `Translator.save_pretrained` writes; private unless ``private=False`` is said."""
+    from huggingface_hub import HfApi
+
+    private = arguments.pop("private", True)
+    token = arguments.pop("token", None)
+    api = HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        translator.save_pretrained(folder)
+        api.upload_folder(repo_id=repo_id, folder_path=folder, **arguments)

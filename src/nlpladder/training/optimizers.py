@@ -1,0 +1,95 @@
+"""The optimiser that `SequenceTrainingOptions` asks for, with weight decay on weights only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from nlpladder.training.averaging import AveragedSGD
+from nlpladder.training.muon import MuonWithAdamW
+
+if TYPE_CHECKING:
+    from nlpladder.training.sequence_options import SequenceTrainingOptions
+
+
+def build_optimizer(model: nn.Module, options: SequenceTrainingOptions) -> torch.optim.Optimizer:
+    """Return the optimiser for the trainable parameters of `model`.
+
+    Biases, gains of norms and other vectors are not decayed (as in nanoGPT); `muon` takes hidden matrices away from
+    AdamW, see `hidden_matrices`.
+
+    Args:
+        model: Its parameters are moved; ties count once.
+        options: See `SequenceTrainingOptions`.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    adam: dict[str, Any] = {
+        "lr": options.learning_rate,
+        "betas": (options.adam_beta1, options.adam_beta2),
+        "eps": options.adam_epsilon,
+        "fused": can_fuse(parameters),
+    }
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(decay_groups(parameters, options.weight_decay), **adam)
+    if options.optimizer == "muon":
+        hidden = hidden_matrices(model)
+        taken = {id(parameter) for parameter in hidden}
+        rest = [parameter for parameter in parameters if id(parameter) not in taken]
+        return MuonWithAdamW(
+            hidden,
+            decay_groups(rest, options.weight_decay),
+            muon={
+                "lr": options.muon_learning_rate,
+                "momentum": options.muon_momentum,
+                "weight_decay": options.weight_decay,
+            },
+            adamw=adam,
+        )
+    groups = decay_groups(parameters, options.weight_decay)
+    if options.optimizer == "asgd":
+        return AveragedSGD(groups, lr=options.learning_rate)
+    return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum)
+
+
+def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Return one group of matrices, which are decayed, and one of vectors, which are not."""
+    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
+    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def can_fuse(parameters: list[nn.Parameter]) -> bool:
+    """Tell whether torch has one kernel for the whole AdamW update of these parameters."""
+    kinds = {parameter.device.type for parameter in parameters}
+    return kinds <= {"cpu", "cuda"} and all(parameter.is_floating_point() for parameter in parameters)
+
+
+def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """Return the weights that Muon is made for: matrices between hidden layers.
+
+    Not embeddings (of tokens or positions), not the output layer (tied or not), not single rows or columns such as an
+    attention's scoring vector: these are moved by AdamW (Jordan et al. 2024).
+    """
+    excluded = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+        for parameter in module.parameters()
+    }
+    for name in ("get_input_embeddings", "get_output_embeddings"):
+        layer = getattr(model, name)() if hasattr(model, name) else None
+        excluded |= {id(parameter) for parameter in layer.parameters()} if layer is not None else set()
+    return [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+        and parameter.ndim == 2
+        and min(parameter.shape) > 1
+        and id(parameter) not in excluded
+        and "embed" not in name
+        and "position" not in name
+        and "lm_head" not in name
+    ]

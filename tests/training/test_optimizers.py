@@ -1,0 +1,213 @@
+"""Muon, NT-ASGD, weight decay and averages of weights."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from nlpladder.errors import ModelError
+from nlpladder.training.averaging import AveragedSGD, average_checkpoints, averaging_should_start, load_weights
+from nlpladder.training.muon import MuonWithAdamW
+from nlpladder.training.optimizers import build_optimizer, hidden_matrices
+from nlpladder.training.sequence_options import SequenceTrainingOptions
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny_sequence_models import build
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(12, 8)
+        self.first = nn.Linear(8, 32)
+        self.norm = nn.LayerNorm(32)
+        self.second = nn.Linear(32, 8)
+        self.score = nn.Linear(8, 1, bias=False)
+        self.lm_head = nn.Linear(8, 12, bias=False)
+
+    def get_output_embeddings(self):
+        return self.lm_head
+
+    def forward(self, ids):
+        hidden = self.second(torch.relu(self.norm(self.first(self.embed(ids)))))
+        return self.lm_head(hidden) * torch.sigmoid(self.score(hidden))
+
+
+def optimizer_of(model, **settings):
+    return build_optimizer(model, SequenceTrainingOptions(**settings))
+
+
+def step(model, optimizer):
+    ids = torch.arange(12)
+    loss = nn.functional.cross_entropy(model(ids), (ids * 5 + 1) % 12)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def test_muon_takes_hidden_matrices_and_nothing_else():
+    model = Net()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert sorted(names[id(parameter)] for parameter in hidden_matrices(model)) == ["first.weight", "second.weight"]
+    tied = build("causal")
+    names = {id(parameter): name for name, parameter in tied.named_parameters()}
+    assert sorted(names[id(parameter)] for parameter in hidden_matrices(tied)) == [
+        "gru.weight_hh_l0", "gru.weight_ih_l0",
+    ]  # fmt: skip
+    optimizer = optimizer_of(model, optimizer="muon")
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert len(held) == len({id(parameter) for parameter in held}) == len(list(model.parameters()))
+
+
+def test_muon_moves_by_an_orthogonal_matrix():
+    """Five Newton-Schulz steps bring the singular values near 1; a tall matrix moves sqrt(rows / columns) as far."""
+    torch.manual_seed(0)
+    model = Net()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    step(model, optimizer_of(model, optimizer="muon", muon_learning_rate=0.1, weight_decay=0.0))
+    for name, scale in (("first.weight", 2.0), ("second.weight", 1.0)):  # 32 x 8 and 8 x 32
+        moved = (dict(model.named_parameters())[name] - before[name]).detach() / (0.1 * scale)
+        values = torch.linalg.svdvals(moved)
+        values = values[values > 0.05]  # the gradient of 12 rows need not have full rank
+        assert len(values) >= 6
+        assert values.min() > 0.5
+        assert values.max() < 1.35
+
+
+def test_the_orthogonalisation_is_that_of_the_polynomial():
+    """Every singular value s becomes p(p(p(p(p(s))))), p(s) = 3.4445 s - 4.7750 s^3 + 2.0315 s^5."""
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.zeros(6, 10))
+    left, _ = torch.linalg.qr(torch.randn(6, 6))
+    right, _ = torch.linalg.qr(torch.randn(10, 6))
+    values = torch.tensor([1.0, 0.7, 0.5, 0.3, 0.1, 0.02])
+    weight.grad = left @ torch.diag(values) @ right.T
+    MuonWithAdamW([weight], [], muon={"lr": 1.0, "weight_decay": 0.0, "momentum": 0.95}, adamw={}).step()
+    wanted = values / values.norm()
+    for _ in range(5):
+        wanted = 3.4445 * wanted - 4.7750 * wanted**3 + 2.0315 * wanted**5
+    found = torch.diag(left.T @ -weight.detach() @ right)
+    torch.testing.assert_close(found, wanted, atol=0.03, rtol=0.03)  # computed in bfloat16
+
+
+def test_muon_decays_without_the_gradient():
+    weight = nn.Parameter(torch.ones(4, 4))
+    weight.grad = torch.zeros(4, 4)
+    MuonWithAdamW([weight], [], muon={"lr": 0.5, "weight_decay": 0.1, "momentum": 0.95}, adamw={}).step()
+    torch.testing.assert_close(weight.detach(), torch.full((4, 4), 0.95))
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon", "sgd", "asgd"])
+def test_it_learns_and_goes_on_after_a_reload_bit_for_bit(name):
+    torch.manual_seed(0)
+    rate = 0.5 if "sgd" in name else 0.02
+    model = Net()
+    optimizer = optimizer_of(model, optimizer=name, learning_rate=rate)
+    losses = [step(model, optimizer) for _ in range(30)]
+    assert losses[-1] < losses[0] * 0.8
+    if name == "asgd":
+        optimizer.start_averaging()
+        step(model, optimizer)
+    other = Net()
+    other.load_state_dict(model.state_dict())
+    reloaded = optimizer_of(other, optimizer=name, learning_rate=rate)
+    reloaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for _ in range(5):
+        assert step(model, optimizer) == step(other, reloaded)
+    for first, second in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_a_schedule_reaches_both_halves_of_muon():
+    model = Net()
+    optimizer = optimizer_of(model, optimizer="muon", learning_rate=1.0, muon_learning_rate=10.0)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: 0.5)
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert {group["lr"] for part in optimizer.parts for group in part.param_groups} == {0.5, 5.0}
+    assert {id(group) for part in optimizer.parts for group in part.param_groups} == {
+        id(group) for group in optimizer.param_groups
+    }
+    assert scheduler.get_last_lr() == [0.5, 0.5, 5.0]
+
+
+def test_vectors_are_not_decayed():
+    model = Net()
+    for name in ("adamw", "sgd", "asgd", "muon"):
+        optimizer = optimizer_of(model, optimizer=name, weight_decay=0.3)
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                assert group["weight_decay"] == (0.3 if parameter.ndim > 1 else 0.0)
+
+
+def test_averaging_starts_when_the_loss_is_worse_than_the_best_of_all_but_the_last_n():
+    assert not averaging_should_start([5.0], 2)
+    assert not averaging_should_start([5.0, 4.0, 3.0, 2.9], 2)
+    assert not averaging_should_start([2.0, 5.0, 6.0], 2)  # t must exceed n
+    assert averaging_should_start([2.0, 1.0, 1.5, 2.1], 2)  # 2.1 > min(2.0)
+    assert not averaging_should_start([2.0, 1.0, 1.5, 1.9], 2)
+    assert averaging_should_start([9.0, 1.0, 8.0, 8.0, 1.1], 2)
+
+
+def test_averaged_sgd_is_the_mean_of_its_iterates():
+    torch.manual_seed(0)
+    parameter = nn.Parameter(torch.tensor([3.0, -2.0]))
+    plain = nn.Parameter(parameter.detach().clone())
+    optimizer, reference = AveragedSGD([parameter], lr=0.3), torch.optim.SGD([plain], lr=0.3)
+    seen = []
+    for index in range(8):
+        if index == 3:
+            assert not optimizer.averaging
+            optimizer.start_averaging()
+        for each in (parameter, plain):
+            each.grad = each.detach() * 0.9 + index % 2
+        optimizer.step()
+        reference.step()
+        if index >= 3:
+            seen.append(parameter.detach().clone())
+    assert torch.equal(parameter, plain), "the iterates themselves are those of SGD"
+    with optimizer.averaged_weights():
+        torch.testing.assert_close(parameter.detach(), torch.stack(seen).mean(0))
+    assert torch.equal(parameter, plain)
+
+
+def test_the_mean_of_checkpoints_is_numpys(tmp_path):
+    generator = np.random.default_rng(0)
+    arrays = [
+        {"a": generator.normal(size=(3, 4)).astype(np.float32), "b": generator.normal(size=5).astype(np.float32)}
+        for _ in range(5)
+    ]
+    for index, content in enumerate(arrays):
+        (tmp_path / str(index)).mkdir()
+        tensors = {name: torch.from_numpy(value) for name, value in content.items()}
+        save_file({**tensors, "steps": torch.tensor(index)}, tmp_path / str(index) / "model.safetensors")
+    folders = [tmp_path / str(index) for index in range(5)]
+    found = average_checkpoints(folders)
+    for name in ("a", "b"):
+        wanted = np.mean([content[name].astype(np.float64) for content in arrays], axis=0).astype(np.float32)
+        assert np.array_equal(found[name].numpy(), wanted)
+        assert found[name].dtype == torch.float32
+    assert found["steps"].item() == 4
+    save_file({"a": torch.zeros(2)}, tmp_path / "4" / "model.safetensors")
+    with pytest.raises(ModelError, match="cannot be averaged"):
+        average_checkpoints(folders)
+    with pytest.raises(ModelError, match="no checkpoint"):
+        average_checkpoints([])
+
+
+def test_weights_go_back_into_a_tied_model(tmp_path):
+    model, other = build("causal", seed=1), build("causal", seed=2)
+    model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    load_weights(other, weights)
+    for first, second in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(first, second)
+    with pytest.raises(ModelError, match="gru"):
+        load_weights(other, {name: tensor for name, tensor in weights.items() if "gru" not in name})
