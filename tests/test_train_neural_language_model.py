@@ -38,8 +38,10 @@ def settings(rung, **training):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lstm_lm", "transformer_lm"])
-@pytest.mark.parametrize("level", ["char", "byte", "word", "subword"])
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [("lstm_lm", "char"), ("lstm_lm", "word"), ("transformer_lm", "byte"), ("transformer_lm", "subword")],
+)
 def test_a_rung_becomes_a_folder_that_scores_and_writes(name, level, novel, tmp_path):
     options = RunningTextOptions(dataset=novel, level=level, validation_fraction=0.1, test_fraction=0.1)
     chosen = options.with_level(settings(name))
@@ -76,7 +78,19 @@ def test_losses_of_a_document_are_those_of_its_lines(novel, tmp_path):
 
 def test_a_misspelt_setting_is_told_before_anything_is_written(novel, tmp_path):
     options = RunningTextOptions(dataset=novel, validation_fraction=0.1, test_fraction=0.1)
-    wrong = options.with_level(RungSettings(model={"hiden_size": 3}))
-    with pytest.raises(ConfigError, match="Did you mean 'hidden_size'"):
-        train_neural_language_model(find_rung("lstm_lm"), options.load(), wrong, output_dir=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    for name, model, message in (
+        ("lstm_lm", {"hiden_size": 3}, "Did you mean 'hidden_size'"),
+        ("transformer_lm", {"max_position_embeddings": 100}, "training blocks have 128 tokens"),
+    ):
+        wrong = options.with_level(RungSettings(model=model))
+        with pytest.raises(ConfigError, match=message):
+            train_neural_language_model(find_rung(name), options.load(), wrong, output_dir=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_transformer_scores_with_the_window_it_was_trained_with(novel, tmp_path):
+    options = RunningTextOptions(dataset=novel, validation_fraction=0.1, test_fraction=0.1)
+    chosen = options.with_level(settings("transformer_lm", block_length=24))
+    run = train_neural_language_model(find_rung("transformer_lm"), options.load(), chosen, output_dir=tmp_path / "run")
+    assert load(tmp_path / "run").model.config.max_position_embeddings == 24
+    assert "24" in run.metrics["scoring"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from nlpladder.config import build
 from nlpladder.data.running_text import RunningText, encode_running_text
+from nlpladder.errors import ConfigError
 from nlpladder.evaluation.language_modeling import TextLosses, score_language_model, split_by_line
 from nlpladder.ladder import Rung
 from nlpladder.neural_rungs import build_model, sequence_training_options
@@ -123,10 +124,10 @@ def _train(
     options: Any = dataclasses.asdict(tokenizer_options(rung, settings))
     tokenizer = train_subword_tokenizer(text.train, **options, template="none", model_max_length=10**9)
     set_all_seeds(seed)
-    eos = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+    eos = int(tokenizer.eos_token_id)
     model = build_model(
         rung,
-        {**rung.model_settings, **settings.model},
+        _with_window({**rung.model_settings, **settings.model}, rung, training.block_length),
         vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=eos,  # every text begins after an end mark
@@ -145,6 +146,19 @@ def _train(
         time_limit=time_limit,
     )  # fmt: skip
     return NeuralLanguageModel(model, tokenizer), result
+
+
+def _with_window(wanted: dict[str, Any], rung: Rung, block_length: int) -> dict[str, Any]:
+    """Let a model of limited context see as many tokens as its training blocks have, unless it says a number itself."""
+    name = "max_position_embeddings"
+    if name not in rung.load_class().config_class().to_dict():
+        return wanted
+    if (wanted.get(name) or block_length) < block_length:
+        raise ConfigError(
+            f"The training blocks have {block_length} tokens (block_length), but the model takes {wanted[name]} "
+            f"({name}). Make the two equal."
+        )
+    return {**wanted, name: wanted.get(name) or block_length}
 
 
 def _finish(

@@ -109,7 +109,6 @@ LANGUAGE_MODELING: tuple[Rung, ...] = (
             "dropout": 0.1,
             "pre_norm": True,
             "positions": "rotary",
-            "max_position_embeddings": 128,
             "tie_word_embeddings": True,
         },
         training={
