@@ -1,4 +1,4 @@
-"""What the neural rungs of language modelling and translation share: settings checked, a model built from a config."""
+"""What the neural rungs of language modelling and translation share: settings, a model from a config, the record."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from nlpladder.config import build
 from nlpladder.errors import ConfigError, did_you_mean
 from nlpladder.ladder import Rung
 from nlpladder.tasks.base import RungSettings
+from nlpladder.training.neural import TrainingResult
+from nlpladder.training.options import resolve_precision
+from nlpladder.training.run_folder import peak_memory_mib
 from nlpladder.training.sequence_options import SequenceTrainingOptions
 
 
@@ -43,3 +46,31 @@ def build_model(rung: Rung, wanted: Mapping[str, Any], **decided: Any) -> Any:
         return model_class(config_class(**{**wanted, **known}))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{rung.name} cannot be built from these settings: {error}") from error
+
+
+def training_facts(
+    rung: Rung, holder: Any, result: TrainingResult, training: SequenceTrainingOptions, *, items_per_second: float
+) -> dict[str, Any]:
+    """Return what ``run.json`` says of every neural run.
+
+    Args:
+        rung: What was trained.
+        holder: The model with its tokenizer.
+        result: Of the training.
+        training: Its options.
+        items_per_second: Speed at inference, in the unit of the task.
+    """
+    return {
+        "title": rung.title,
+        "parameters": holder.num_parameters(),
+        "trainable_parameters": holder.num_parameters(),
+        "training_seconds": round(result.seconds, 3),
+        "inference_examples_per_second": round(items_per_second, 1),
+        "peak_memory_mib": round(peak_memory_mib(), 1),
+        "steps": result.steps,
+        "planned_steps": result.planned_steps,
+        "history": result.history,
+        "best_validation": result.best,
+        "notes": result.notes,
+        "training_precision": resolve_precision(training.precision),
+    }

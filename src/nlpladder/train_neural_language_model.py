@@ -15,13 +15,17 @@ from nlpladder.data.running_text import RunningText, encode_running_text
 from nlpladder.errors import ConfigError
 from nlpladder.evaluation.language_modeling import TextLosses, score_language_model, split_by_line
 from nlpladder.ladder import Rung
-from nlpladder.neural_rungs import build_model, sequence_training_options
+from nlpladder.neural_rungs import (
+    build_model,
+    sequence_training_options,
+    training_facts,
+)
 from nlpladder.runs import carry_out
 from nlpladder.tasks.base import RungRun, RungSettings
 from nlpladder.train_language_model import RELOAD_LINES, check_same_scores, evaluate_language_model
 from nlpladder.train_rung import quiet_libraries
 from nlpladder.training.neural import TrainingResult, remove_checkpoints
-from nlpladder.training.run_folder import RunFolder, peak_memory_mib
+from nlpladder.training.run_folder import RunFolder
 from nlpladder.training.sequence_options import SequenceTrainingOptions
 
 if TYPE_CHECKING:
@@ -171,10 +175,8 @@ def _finish(
 ) -> None:
     """Save, check the reload, score the test text, draw, write the record."""
     from nlpladder.hub.cards import write_card
-    from nlpladder.training.options import accelerator_available, resolve_precision
     from nlpladder.training.sequence_report import write_language_model_report
 
-    model.model.to("cpu") if not accelerator_available() else None
     model.save_pretrained(folder.path)
     check_same_scores(model, folder.path, [line[:500] for line in text.test[:RELOAD_LINES]])
     documents = text.unit == "document"
@@ -186,20 +188,9 @@ def _finish(
     if not documents:
         metrics[RUNNING] = _running_scores(model, text)
     folder.write_metrics(metrics)
-    facts = {
-        "title": rung.title,
-        "parameters": model.num_parameters(),
-        "trainable_parameters": model.num_parameters(),
-        "training_seconds": round(result.seconds, 3),
-        "inference_examples_per_second": round(evaluated["tokens_per_second"], 1),
-        "peak_memory_mib": round(peak_memory_mib(), 1),
-        "steps": result.steps,
-        "planned_steps": result.planned_steps,
-        "history": result.history,
-        "best_validation": result.best,
+    facts = training_facts(rung, model, result, training, items_per_second=evaluated["tokens_per_second"])
+    facts |= {
         "data": {"rows": {"validation": len(text.validation), "test": len(text.test)}, "notes": list(text.notes)},
-        "notes": result.notes,
-        "training_precision": resolve_precision(training.precision),
     }
     write_language_model_report(folder.path, model, text.test, result.history)
     write_card(folder.path, rung=rung, record={**folder.record, **facts}, scores=evaluated["scores"])

@@ -14,12 +14,16 @@ from nlpladder.data.parallel import ParallelText
 from nlpladder.errors import CheckFailedError, ConfigError
 from nlpladder.evaluation.translation import SentenceStatistics, bleu, score_translations, signatures
 from nlpladder.ladder import Rung
-from nlpladder.neural_rungs import build_model, sequence_training_options
+from nlpladder.neural_rungs import (
+    build_model,
+    sequence_training_options,
+    training_facts,
+)
 from nlpladder.runs import carry_out
 from nlpladder.tasks.base import RungRun, RungSettings
 from nlpladder.train_rung import quiet_libraries
 from nlpladder.training.neural import TrainingResult, remove_checkpoints
-from nlpladder.training.run_folder import RunFolder, peak_memory_mib, write_text
+from nlpladder.training.run_folder import RunFolder, write_text
 from nlpladder.training.sequence_options import SequenceTrainingOptions
 
 if TYPE_CHECKING:
@@ -201,10 +205,8 @@ def _finish(
 ) -> None:
     """Save, check the reload, translate the test split, score it, draw, write the record."""
     from nlpladder.hub.cards import write_card
-    from nlpladder.training.options import resolve_precision
     from nlpladder.training.sequence_report import write_translation_report
 
-    translator.model.to("cpu") if not _on_accelerator() else None
     translator.save_pretrained(folder.path)
     test = data.splits["test"]
     check_same_translations(translator, folder.path, test.source[:RELOAD_SENTENCES])
@@ -225,24 +227,13 @@ def _finish(
     for name in (split for split in data.splits if split not in ("train", "validation", "test")):
         metrics[name] = _score_split(translator, data, name)
     folder.write_metrics(metrics)
-    facts = {
-        "title": rung.title,
-        "parameters": translator.num_parameters(),
-        "trainable_parameters": translator.num_parameters(),
-        "training_seconds": round(result.seconds, 3),
-        "inference_examples_per_second": round(len(test.source) / max(seconds, 1e-9), 1),
-        "peak_memory_mib": round(peak_memory_mib(), 1),
-        "steps": result.steps,
-        "planned_steps": result.planned_steps,
-        "history": result.history,
-        "best_validation": result.best,
+    facts = training_facts(rung, translator, result, training, items_per_second=len(test.source) / max(seconds, 1e-9))
+    facts |= {
         "data": {
             "rows": {name: len(split.source) for name, split in data.splits.items()},
             "notes": list(data.notes),
             "ceilings": dict(data.ceilings),
         },
-        "notes": result.notes,
-        "training_precision": resolve_precision(training.precision),
     }
     write_translation_report(folder.path, translator, test.source, test.target, statistics, result.history)
     write_card(folder.path, rung=rung, record={**folder.record, **facts}, scores=scores)
@@ -289,12 +280,6 @@ def _as_tsv(sources: Sequence[str], references: Sequence[str], translations: Seq
         cells = (" ".join(cell.split()) for cell in (source, reference, found.text))
         lines.append("\t".join([*cells, f"{found.score:.4f}"]))
     return "\n".join(lines) + "\n"
-
-
-def _on_accelerator() -> bool:
-    from nlpladder.training.options import accelerator_available
-
-    return accelerator_available()
 
 
 def sample_translations(run: RungRun, count: int = 3) -> list[Mapping[str, str]]:

@@ -48,7 +48,7 @@ def write_translation_report(
     lengths = [len(source.split()) for source in sources]
     if len(set(lengths)) > 1:
         bins = bleu_by_length([statistics], lengths)
-        save_figure(score_by_length_figure({"": bins}), figures / "bleu_by_length.png")
+        save_figure(score_by_length_figure({"test": bins}), figures / "bleu_by_length.png")
     chosen = [source for source, length in zip(sources, lengths, strict=True) if length in _DRAWN_WORDS]
     for number, (source, found) in enumerate(
         zip(chosen[:_DRAWN_SENTENCES], translator.translate(chosen[:_DRAWN_SENTENCES]), strict=True), 1
@@ -134,7 +134,9 @@ def _draw_training(figures: Path, history: History, metrics: Sequence[str]) -> N
         save_figure(loss_figure(history), figures / "loss.png")
     for metric in metrics:
         if any(f"eval_{metric}" in record for record in history):
-            save_figure(score_by_epoch_figure({"": history}, metric=metric), figures / f"{metric}_by_epoch.png")
+            save_figure(
+                score_by_epoch_figure({"validation": history}, metric=metric), figures / f"{metric}_by_epoch.png"
+            )
 
 
 def _excerpt(texts: Sequence[str]) -> str:
