@@ -80,7 +80,7 @@ def main() -> None:
         overwrite=options.overwrite,
     )
     if PartialState().is_main_process:
-        print(run_summary(run.record, run.metrics, options.output_dir))
+        print(run_summary(run.record, run.metrics, options.output_dir, was_there=run.was_there))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ Greedy with --do_sample false. The same seed gives the same text.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nlpladder.config import option, options_of, parse, run_recipe
 from nlpladder.errors import ModelError, RunError
@@ -42,6 +44,9 @@ def main() -> None:
     model = load(options.model)
     if not hasattr(model, "generate"):
         raise ModelError(f"{options.model} holds a {type(model).__name__}, which writes no text.")
+    tokenizer = getattr(model, "tokenizer", None)
+    if getattr(tokenizer, "unk_token_id", None) in _ids(tokenizer, options.prompt):
+        sys.stderr.write("The prompt holds characters that the model never saw; they are read as unknown.\n")
     settings = GenerationOptions(**options_of(options, GenerationOptions))
     texts = []
     for number in range(options.num_samples):
@@ -62,6 +67,11 @@ def main() -> None:
         texts.append(options.prompt + text)
     if options.output is not None:
         write_text(Path(options.output), "\n---\n".join(texts) + "\n")
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    """Return the token ids of `text`, or nothing for a model that has no sub-word tokenizer."""
+    return list(tokenizer(text)["input_ids"]) if callable(tokenizer) and text else []
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Score text with a trained language model: how surprising each token is, and how well the model predicts the whole.
 
     python recipes/score_text.py --model outputs/lstm --input my_text.txt
-    python recipes/score_text.py --model outputs/transformer --input my_text.txt --window 128 --stride 64
+    python recipes/score_text.py --model outputs/transformer --input my_text.txt --running --window 128 --stride 64
     echo "the plot is dull" | python recipes/score_text.py --model outputs/ngram --output surprisal.tsv
 
 Prints perplexity per token of the model, per word, and bits per byte, with what the tokens are and how much context
@@ -65,12 +65,13 @@ def main() -> None:
     )
     values = metric_values(TextLosses.of(scores).columns.sum(axis=0))
     tokens, words = sum(len(score.tokens) for score in scores), sum(score.num_words for score in scores)
-    print(f"{len(lines):,} lines, {words:,} words, {tokens:,} tokens, {sum(s.num_bytes for s in scores):,} bytes")
+    size = sum(score.num_bytes for score in scores)
+    print(f"{len(lines):,} lines that are not empty, {words:,} words, {tokens:,} tokens, {size:,} bytes")
     if hasattr(model, "describe_scoring"):
         how = {"window": options.window, "stride": options.stride} if options.running else {}
         print(model.describe_scoring(running=options.running, **how))
-    print(f"perplexity per token  {float(values['perplexity']):.3f}")
-    print(f"perplexity per word   {float(values['perplexity_per_word']):.3f}")
+    print(f"perplexity per token  {_readable(float(values['perplexity']))}")
+    print(f"perplexity per word   {_readable(float(values['perplexity_per_word']))}")
     print(f"bits per byte         {float(values['bits_per_byte']):.4f}")
     unknown = float(values["unknown_rate"])
     if unknown:
@@ -78,6 +79,10 @@ def main() -> None:
     if options.output is not None:
         write_text(Path(options.output), _table(scores))
         print(f"surprisal of every token: {options.output}")
+
+
+def _readable(perplexity: float) -> str:
+    return f"{perplexity:.3f}" if perplexity < 1e6 else f"{perplexity:.3g}"
 
 
 def _read(options: ScoreOptions) -> Sequence[str]:

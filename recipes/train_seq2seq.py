@@ -2,7 +2,7 @@
 
     accelerate launch recipes/train_seq2seq.py recipes/configs/train_seq2seq/phrasebook-bahdanau.yaml
     accelerate launch recipes/train_seq2seq.py --dataset pairs.csv --source_column de --target_column en
-    accelerate launch recipes/train_seq2seq.py --dataset corpus.de,corpus.en --model.attention general
+    accelerate launch recipes/train_seq2seq.py --dataset corpus.de,corpus.en --attention general
 
 The recipe trains sub-words, model and all on the training pairs, keeps the epoch with the best BLEU on the validation
 pairs, and scores the test pairs (sacreBLEU cased and lower-cased, chrF, TER, exact match, with intervals). The model
@@ -11,11 +11,13 @@ takes and gives plain text: recipes/translate.py translates files and typed sent
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from nlpladder.config import option, parse, run_recipe
 from nlpladder.data.parallel_options import ParallelOptions
+from nlpladder.errors import ConfigError
 from nlpladder.ladder import find_rung
 from nlpladder.training.sequence_options import SequenceTrainingOptions
 
@@ -61,7 +63,11 @@ def main() -> None:
     from nlpladder.train_translation import train_translation, translation_summary
 
     quiet_libraries()
+    if "attention" in options.model:
+        raise ConfigError("The attention is chosen with --attention; leave it out of --model.")
     rung = find_rung(RUNGS[options.attention])
+    if options.attention in ("dot", "concat"):  # Luong's other scores; the rung's own is general
+        rung = dataclasses.replace(rung, title=f"recurrent encoder-decoder, {options.attention} attention")
     settings = RungSettings(
         model={**options.model, "attention": options.attention}, training=options.training, tokenizer=options.tokenizer
     )

@@ -111,7 +111,7 @@ def _classification(options: TransformerOptions, settings: Any, run: dict[str, A
     data = build(DataOptions, {"dataset": options.dataset, **options.data}, where="data").load()
     _say(data.describe())
     found = train_rung(rung, data, settings, **run)
-    return run_summary(found.record, found.metrics, options.output_dir)
+    return run_summary(found.record, found.metrics, options.output_dir, was_there=found.was_there)
 
 
 def _say(line: str) -> None:

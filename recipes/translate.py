@@ -62,7 +62,9 @@ def main() -> None:
         from nlpladder.data.text_files import read_lines
 
         lines = [line.rstrip("\n") for line in read_lines(Path(options.input), options.encoding, newline=None)]
-    text = "".join(f"{line}\n" for found in _translate(translator, lines, options) for line in _shown(found, options))
+    translations = _translate(translator, lines, options)
+    text = "".join(f"{line}\n" for found in translations for line in _shown(found, options))
+    _warn(translations, translator)
     if options.output is None:
         sys.stdout.write(text)
     else:
@@ -79,6 +81,17 @@ def _translate(translator: Any, lines: list[str], options: TranslateOptions) -> 
         n_best=options.n_best,
         alignments=options.show_alignment,
     )
+
+
+def _warn(translations: Any, translator: Any) -> None:
+    """Say on standard error what a reader of the translations alone would not know."""
+    unknown = translator.tokenizer.unk_token
+    strange = sum(unknown in found.source_tokens for found in translations)
+    if strange:
+        sys.stderr.write(f"{strange:,} of {len(translations):,} lines hold characters that the model never saw.\n")
+    for number, found in enumerate(translations, 1):
+        if found.note:
+            sys.stderr.write(f"line {number}: {found.note}\n")
 
 
 def _shown(translation: Any, options: TranslateOptions) -> Iterator[str]:
@@ -101,8 +114,9 @@ def _converse(translator: Any, options: TranslateOptions) -> None:
             break
         if not line:
             break
-        for shown in _shown(_translate(translator, [line], options)[0], options):
-            print(shown)
+        found = _translate(translator, [line], options)
+        print(*_shown(found[0], options), sep="\n")
+        _warn(found, translator)
 
 
 if __name__ == "__main__":

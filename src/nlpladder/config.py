@@ -65,7 +65,7 @@ def parse(cls: type[Options], argv: Sequence[str] | None = None, *, description:
         if not known.config.endswith((".yaml", ".yml")) and "dataset" in names:
             raise ConfigError(
                 f"{known.config!r} stands where a YAML config is expected (a name that ends in .yaml). Data are named "
-                f"with --dataset {known.config}."
+                f"with --dataset {known.config} (several files: --dataset a,b)."
             )
         values.update(read_yaml(known.config))
     values.update(given)

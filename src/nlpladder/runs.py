@@ -42,7 +42,7 @@ def carry_out(
     with state.main_process_first():
         folder = RunFolder.open(output_dir, identity, overwrite=overwrite and state.is_main_process)
     if folder.finished:
-        return RungRun(folder, folder.record, folder.read_metrics())
+        return RungRun(folder, folder.record, folder.read_metrics(), was_there=True)
     try:
         trained = train(folder)
     except Exception:

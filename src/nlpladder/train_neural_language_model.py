@@ -225,7 +225,7 @@ def language_model_summary(run: RungRun, folder: str, *, prompt: str = "", sampl
     from nlpladder.views.run_summary import run_summary
 
     use = "model.generate(['the'])"
-    lines = [run_summary(run.record, run.metrics, folder, use=use, speed_unit="tokens scored")]
+    lines = [run_summary(run.record, run.metrics, folder, use=use, speed_unit="tokens scored", was_there=run.was_there)]
     lines.append(f"scored:     {run.metrics['scoring']}")
     if RUNNING in run.metrics:
         found = run.metrics[RUNNING]

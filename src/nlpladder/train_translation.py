@@ -295,7 +295,7 @@ def translation_summary(run: RungRun, folder: str) -> str:
     from nlpladder.views.run_summary import run_summary
 
     use = "model.translate(['a sentence'])[0].text"
-    lines = [run_summary(run.record, run.metrics, folder, use=use, speed_unit="sentences")]
+    lines = [run_summary(run.record, run.metrics, folder, use=use, speed_unit="sentences", was_there=run.was_there)]
     for name in (key for key, value in run.metrics.items() if isinstance(value, dict) and "scores" in value):
         found = {key: Score.from_dict(run.metrics[name]["scores"][key]) for key in ("bleu", "exact_match")}
         lines.append(

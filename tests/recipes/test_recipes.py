@@ -145,6 +145,66 @@ def test_a_users_mistake_ends_in_a_sentence_and_code_2(arguments, message, datas
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "arguments", "message"),
+    [
+        ("train_seq2seq", ["--model.attention", "concat"], "chosen with --attention"),
+        ("train_seq2seq", ["--attention", "bahdanau"], "choose one of none, additive"),
+        ("train_transformer", ["--training.learning_rte", "1"], "Did you mean 'learning_rate'"),
+        ("train_lstm_lm", ["--level", "letter"], "choose one of char"),
+    ],
+)
+def test_a_mistake_in_a_sequence_recipe_ends_in_a_sentence(recipe, arguments, message, tmp_path):
+    data = ["--dataset", STORIES if recipe == "train_lstm_lm" else PAIRS, "--output_dir", str(tmp_path / "run")]
+    result = run_python(f"recipes/{recipe}.py", *data, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_trained_models_translate_write_and_score_from_the_command_line(tmp_path):
+    """What README shows: a file and a pipe give the same translation, outputs are not overwritten, kinds are told."""
+    small = ["--training.num_train_epochs", "1", "--model.hidden_size", "24", "--model.embedding_size", "24"]
+    translator, writer = str(tmp_path / "mt"), str(tmp_path / "lm")
+    trained = run_python(
+        "recipes/train_seq2seq.py", "--dataset", PAIRS, "--attention", "dot", "--output_dir", translator,
+        "--tokenizer.vocab_size", "200", *small,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    assert "dot attention" in trained.stdout
+    again = run_python(
+        "recipes/train_seq2seq.py", "--dataset", PAIRS, "--attention", "dot", "--output_dir", translator,
+        "--tokenizer.vocab_size", "200", *small,
+    )  # fmt: skip
+    assert "nothing was trained now" in again.stdout
+    lines = ["The cat sleeps.", "", "你好"]
+    (tmp_path / "in.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    translate = ["recipes/translate.py", "--model", translator, "--input", str(tmp_path / "in.txt"), "--num_beams", "2"]
+    shown = run_python(*translate)
+    written = run_python(*translate, "--output", str(tmp_path / "out.txt"))
+    assert written.returncode == 0, written.stderr[-2000:]
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == shown.stdout
+    assert len(shown.stdout.splitlines()) == 3
+    assert "never saw" in shown.stderr
+    assert "exists already" in run_python(*translate, "--output", str(tmp_path / "out.txt")).stderr
+    learnt = run_python(
+        "recipes/train_lstm_lm.py", "--dataset", STORIES, "--level", "char", "--output_dir", writer, *small
+    )
+    assert learnt.returncode == 0, learnt.stderr[-2000:]
+    texts = [
+        run_python("recipes/generate_text.py", "--model", writer, "--prompt", "The", "--max_new_tokens", "9").stdout
+        for _ in range(2)
+    ]
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("The")
+    score = ["recipes/score_text.py", "--input", str(tmp_path / "in.txt"), "--model"]
+    scored = run_python(*score, writer, "--running", "--output", str(tmp_path / "surprisal.tsv"))
+    assert "bits per byte" in scored.stdout, scored.stderr[-2000:]
+    assert (tmp_path / "surprisal.tsv").read_text(encoding="utf-8").startswith("line\ttoken\tsurprisal_bits\n1\tT\t")
+    assert "gives text no probability" in run_python(*score, translator).stderr
+
+
 @pytest.mark.slow
 def test_a_stream_trains_the_rungs_that_can_and_is_refused_by_the_others(dataset, tmp_path):
     common = ["--dataset", str(dataset), "--streaming", "--output_dir", str(tmp_path / "run")]

@@ -171,6 +171,7 @@ class Translator:
                     limits=[limits[number] for number in numbers],
                     num_beams=num_beams,
                     attention_layer=self.alignment_layer,
+                    never=self._never_written(),
                     **options,
                 )
                 for number, several in zip(numbers, hypotheses, strict=True):
@@ -229,6 +230,12 @@ class Translator:
         from nlpladder.models.translation_files import push_translator
 
         push_translator(self, repo_id, **arguments)
+
+    def _never_written(self) -> list[int]:
+        """Return the ids of the marks that stand in no sentence: training gives them some small probability each."""
+        tokenizer = self.target_tokenizer
+        marks = {tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.bos_token_id}
+        return sorted(marks - {None, tokenizer.eos_token_id, tokenizer.unk_token_id})
 
     def _has_attention(self) -> bool:
         return getattr(self.model.config, "attention", "all") != "none"

@@ -91,6 +91,7 @@ def search(
     num_hypotheses: int,
     with_attention: bool,
     attention_layer: int | None,
+    never: Sequence[int] = (),
 ) -> list[list[Hypothesis]]:
     """Translate a batch.
 
@@ -103,6 +104,7 @@ def search(
         num_hypotheses: How many a sentence to return, at most `num_beams`.
         with_attention: Return attention weights and coverage.
         attention_layer: See `cross_attention`.
+        never: Token ids that no translation holds, such as those of padding and masks.
 
     Returns:
         For each sentence its hypotheses, in the order of the search.
@@ -123,6 +125,7 @@ def search(
         stopping_criteria=StoppingCriteriaList([LengthLimits(torch.tensor(limits))]),
         use_cache=True,
         return_dict_in_generate=False,
+        suppress_tokens=list(never) or None,
     )
     ends = _as_set(model.generation_config.eos_token_id)
     new = [

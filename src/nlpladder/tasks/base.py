@@ -41,11 +41,13 @@ class RungRun:
         folder: The run folder.
         record: ``run.json``.
         metrics: ``metrics.json``.
+        was_there: It had been finished before; nothing was trained this time.
     """
 
     folder: RunFolder
     record: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    was_there: bool = False
 
 
 class ClimbTask(Protocol):

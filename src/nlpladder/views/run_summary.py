@@ -13,6 +13,7 @@ def run_summary(
     *,
     use: str = "model.predict_proba(['a text'])",
     speed_unit: str = "texts",
+    was_there: bool = False,
 ) -> str:
     """Return the closing lines of a training recipe.
 
@@ -22,13 +23,14 @@ def run_summary(
         folder: Where the run is.
         use: A Python expression on ``model`` that shows what the model is for.
         speed_unit: Of the inference speed.
+        was_there: The run had been finished before and was only read.
     """
     from nlpladder.evaluation.intervals import Score
 
     scores = [Score.from_dict(fields) for fields in metrics["scores"].values()]
     width = max(len(score.name) for score in scores)
     lines = [
-        "",
+        f"\n{folder} holds this run, finished {record['finished']}; nothing was trained now." if was_there else "",
         f"{record['title']}: {record['parameters']:,} parameters ({record['trainable_parameters']:,} trained), "
         f"{record['training_seconds']:.1f} s of training, "
         f"{record['inference_examples_per_second']:,.0f} {speed_unit}/s",
