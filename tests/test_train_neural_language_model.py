@@ -7,6 +7,7 @@ import pytest
 
 from nlpladder.data.running_options import RunningTextOptions
 from nlpladder.errors import ConfigError
+from nlpladder.generation import GenerationOptions
 from nlpladder.hub.loading import load
 from nlpladder.ladder import find_rung
 from nlpladder.protocols import LanguageModel
@@ -54,7 +55,7 @@ def test_a_rung_becomes_a_folder_that_scores_and_writes(name, level, novel, tmp_
     assert not (tmp_path / "run" / "checkpoints").exists()
     model = load(tmp_path / "run")
     assert isinstance(model, LanguageModel)
-    assert len(model.generate(["the cat"])) == 1
+    assert len(model.generate(["the cat"], GenerationOptions(max_new_tokens=5))) == 1
     total = read_losses(run).columns.sum(axis=0)
     text = options.load()
     size = sum(len(one.encode()) for one in text.test)

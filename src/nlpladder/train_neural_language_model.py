@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Name under which metrics.json keeps the scores of the test text read as one running text.
 RUNNING = "running"
+#: Length of the texts that a recipe prints at its end.
+SAMPLE_TOKENS = 60
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,8 +235,10 @@ def language_model_summary(run: RungRun, folder: str, *, prompt: str = "", sampl
         parts = ", ".join(f"{score.name.replace('_', ' ')} {score.format()}" for score in shown)
         lines.append(f"{found['tested']}: {parts}")
     model = load(folder)
+    positions = getattr(model.model.config, "max_position_embeddings", None) or SAMPLE_TOKENS + 1
+    tokens = max(1, min(SAMPLE_TOKENS, positions - 1))
     for number in range(samples):
-        (text,) = model.generate([prompt], GenerationOptions(max_new_tokens=60, temperature=0.8, seed=number))
+        (text,) = model.generate([prompt], GenerationOptions(max_new_tokens=tokens, temperature=0.8, seed=number))
         lines.append(f"sample {number + 1}:   {prompt}{text}".rstrip())
     lines.append(f"more:       python recipes/generate_text.py --model {folder} --prompt '…'")
     return "\n".join(lines)

@@ -25,6 +25,7 @@ _NAMES_OF_TRANSFORMERS = frozenset(
     {
         *("attn_implementation", "auto_map", "custom_pipelines", "experts_implementation", "model_type"),
         *("name_or_path", "num_labels", "output_attentions", "per_layer_config", "quantization_config", "torch_dtype"),
+        "use_cache",  # the Trainer sets it on every model
     }
 )
 

@@ -26,11 +26,12 @@ class LanguageModelingTask:
     Args:
         corpus: Train, validation and test; tokenised once for all counting rungs.
         running_text: Gives the same text for the neural rungs, line by line; called when the first of them starts.
+            Without it only counting rungs can be climbed.
     """
 
     columns: tuple[str, ...] = ("bits_per_byte", "perplexity_per_word", "perplexity", "unknown_rate")
 
-    def __init__(self, corpus: Corpus, running_text: Callable[[], RunningText]) -> None:
+    def __init__(self, corpus: Corpus, running_text: Callable[[], RunningText] | None = None) -> None:
         self.corpus = corpus
         self._running_text = running_text
         self._text: RunningText | None = None
@@ -41,6 +42,8 @@ class LanguageModelingTask:
     def text(self) -> RunningText:
         """The text as the neural rungs read it; with the test lines of the corpus, or rungs could not be compared."""
         if self._text is None:
+            if self._running_text is None:
+                raise LadderError("The neural rungs need the text line by line: give running_text.")
             self._text = self._running_text()
             if list(self._text.test) != list(self.corpus.test):
                 raise LadderError("The neural and the counting rungs were given different test lines.")
