@@ -13,7 +13,7 @@ from nlpladder.evaluation.seeds import SeedScore
 from nlpladder.evaluation.translation import compare_translations, score_translations
 from nlpladder.ladder import Rung
 from nlpladder.tasks.base import RungRun, RungSettings
-from nlpladder.train_translation import read_statistics, train_translation, translation_identity
+from nlpladder.train_translation import NUM_BEAMS, read_statistics, train_translation, translation_identity
 
 
 class TranslationTask:
@@ -72,7 +72,7 @@ class TranslationTask:
             "test_size": len(self.data.splits["test"].source),
             "test_unit": "sentences",
             "tested": f"{len(self.data.splits['test'].source):,} test sentences of {self.data.name}, {source} to "
-            f"{target}, beam 5",
+            f"{target}, beam {NUM_BEAMS}",
             "speed_unit": "sentences",
             "train_size": len(self.data.splits["train"].source),
             "notes": list(self.data.notes),

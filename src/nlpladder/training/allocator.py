@@ -16,8 +16,8 @@ def keep_freed_memory() -> None:
 
     By default every tensor above some megabytes is mapped anew and handed back when it is freed, and the system fills
     each of its pages with zeros when it is first touched. Training allocates the same sizes at every step: kept, a
-    small Transformer trains 11 to 13 % faster (`python scripts/benchmark.py neural` measures it with the rest). Other
-    C libraries have no such call, and nothing is changed there.
+    small Transformer trained 11 to 13 % faster (4+4 layers of 128, bf16, one thread of an AMD EPYC). Other C libraries
+    have no such call, and nothing is changed there.
     """
     if not sys.platform.startswith("linux"):
         return
