@@ -109,7 +109,7 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any],
     settings = CASES[case]
     model, loss_of = build(settings, contender)
     if settings.get("beams"):
-        return decoding(model, settings["beams"]), lambda result: None
+        return decoding(model, settings["beams"], contender), lambda result: None
     decoder = settings["kind"] == "decoder"
     make = character_batches if decoder else batches
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
@@ -129,19 +129,30 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any],
     return lambda: train(DECODER_STEPS if decoder else STEPS), lambda result: None
 
 
-def decoding(model: Any, beams: int) -> Callable[[], Any]:
-    """Return the call that translates some sentences to a fixed number of tokens."""
+def decoding(model: Any, beams: int, contender: str) -> Callable[[], Any]:
+    """Return the call that translates some sentences to a fixed number of tokens: our search, or ``generate()``."""
     import torch
 
     model.eval()
     batch = next(batches(1))
     chosen = {name: batch[name][:SENTENCES] for name in ("input_ids", "attention_mask")}
-    settings = {"num_beams": beams, "do_sample": False, "max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS}
 
-    def decode() -> Any:
+    def generate() -> Any:
+        settings = {"num_beams": beams, "do_sample": False, "max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS}
         with torch.inference_mode():
             return model.generate(**chosen, **settings)
 
+    def search() -> Any:
+        from nlpladder.models.beam_search import beam_search
+
+        with torch.inference_mode():
+            encoded = model.get_encoder()(**chosen, return_dict=True)
+        return beam_search(
+            model, encoded, chosen["attention_mask"], start=BOS, ends=[EOS], never=[EOS],
+            limits=[NEW_TOKENS] * len(chosen["input_ids"]), num_beams=beams,
+        )  # fmt: skip
+
+    decode = search if contender == "nlpladder" else generate
     decode()
     return decode
 

@@ -38,3 +38,8 @@ class DecoderState:
         self.hidden = self.hidden.index_select(0, beam_idx)
         self.cell = None if self.cell is None else self.cell.index_select(0, beam_idx)
         self.feed = None if self.feed is None else self.feed.index_select(0, beam_idx)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep the rows `indices` only, of other sources as well."""
+        self.reorder_cache(indices)
+        self.keys = None if self.keys is None else self.keys.index_select(0, indices)
