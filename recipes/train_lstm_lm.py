@@ -44,7 +44,7 @@ def main() -> None:
 
     from accelerate import PartialState
 
-    from nlpladder.neural_rungs import sequence_training_options
+    from nlpladder.neural_rungs import check_settings
     from nlpladder.tasks.base import RungSettings
     from nlpladder.train_neural_language_model import language_model_summary, train_neural_language_model
     from nlpladder.train_rung import quiet_libraries
@@ -55,7 +55,7 @@ def main() -> None:
     settings = text_options.with_level(
         RungSettings(model=options.model, training=options.training, tokenizer=options.tokenizer)
     )
-    sequence_training_options(rung, settings)  # misspelt options are told before the data is read
+    check_settings(rung, settings)  # misspelt options are told before the data is read
     text = text_options.load()
     main_process = PartialState().is_main_process
     if main_process:

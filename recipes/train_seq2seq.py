@@ -57,7 +57,7 @@ def main() -> None:
 
     from accelerate import PartialState
 
-    from nlpladder.neural_rungs import sequence_training_options
+    from nlpladder.neural_rungs import check_settings
     from nlpladder.tasks.base import RungSettings
     from nlpladder.train_rung import quiet_libraries
     from nlpladder.train_translation import train_translation, translation_summary
@@ -71,7 +71,7 @@ def main() -> None:
     settings = RungSettings(
         model={**options.model, "attention": options.attention}, training=options.training, tokenizer=options.tokenizer
     )
-    sequence_training_options(rung, settings)  # misspelt options are told before the data is read
+    check_settings(rung, settings)  # misspelt options are told before the data is read
     data = options.load()
     main_process = PartialState().is_main_process
     if main_process:

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nlpladder.config import build, option, parse, run_recipe
+from nlpladder.data.options import DataOptions
+from nlpladder.data.parallel_options import ParallelOptions
+from nlpladder.data.running_options import RunningTextOptions
 from nlpladder.ladder import find_rung
 from nlpladder.training.sequence_options import SequenceTrainingOptions
 
@@ -30,8 +33,8 @@ class TransformerOptions:
     dataset: str = option(help="Hub id, file or folder, or world:<name>; pairs, text, or labelled text by task")
     data: dict = option(
         {},
-        help="further options of the data: see train_seq2seq.py --help (pairs), train_lstm_lm.py --help (text), "
-        "train_text_classifier.py --help (labelled text)",
+        help="further options of the data, by task, see below",
+        keys=(ParallelOptions, RunningTextOptions, DataOptions),
     )
     level: Literal["char", "byte", "word", "subword"] = option(
         "subword", help="language modelling: what a token is (see train_lstm_lm.py --help)"
@@ -75,24 +78,22 @@ def main() -> None:
 
 
 def _translation(options: TransformerOptions, settings: Any, run: dict[str, Any]) -> str:
-    from nlpladder.data.parallel_options import ParallelOptions
-    from nlpladder.neural_rungs import sequence_training_options
+    from nlpladder.neural_rungs import check_settings
     from nlpladder.train_translation import train_translation, translation_summary
 
     rung = find_rung(RUNGS[options.task])
-    sequence_training_options(rung, settings)
+    check_settings(rung, settings)
     data = build(ParallelOptions, {"dataset": options.dataset, **options.data}, where="data").load()
     _say(data.describe())
     return translation_summary(train_translation(rung, data, settings, **run), options.output_dir)
 
 
 def _language_modeling(options: TransformerOptions, settings: Any, run: dict[str, Any]) -> str:
-    from nlpladder.data.running_options import RunningTextOptions
-    from nlpladder.neural_rungs import sequence_training_options
+    from nlpladder.neural_rungs import check_settings
     from nlpladder.train_neural_language_model import language_model_summary, train_neural_language_model
 
     rung = find_rung(RUNGS[options.task])
-    sequence_training_options(rung, settings)
+    check_settings(rung, settings)
     wanted = {"dataset": options.dataset, "level": options.level, "text_unit": options.text_unit, **options.data}
     text_options = build(RunningTextOptions, wanted, where="data")
     settings = text_options.with_level(settings)
@@ -102,7 +103,6 @@ def _language_modeling(options: TransformerOptions, settings: Any, run: dict[str
 
 
 def _classification(options: TransformerOptions, settings: Any, run: dict[str, Any]) -> str:
-    from nlpladder.data.options import DataOptions
     from nlpladder.train_rung import train_rung, training_options
     from nlpladder.views.run_summary import run_summary
 

@@ -91,3 +91,26 @@ def test_help_lists_the_keys_of_a_mapping(capsys):
     shown = capsys.readouterr().out
     assert "--training.KEY VALUE" in shown
     assert "  epochs: passes (default: 3.0)" in shown
+
+
+def test_an_option_that_belongs_to_a_mapping_is_told_so():
+    @dataclass(frozen=True, kw_only=True)
+    class Pairs:
+        """Pairs of texts."""
+
+        source_column: str = option("", help="the source")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Text:
+        """One text."""
+
+        level: str = option("char", help="what a token is")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Recipe:
+        data: dict = option({}, help="options of the data", keys=(Pairs, Text))
+
+    with pytest.raises(ConfigError, match=r"--source_column. It is a key of data: --data.source_column"):
+        parse(Recipe, ["--source_column", "de"])
+    with pytest.raises(ConfigError, match=r"'level'. It is a key of data"):
+        build(Recipe, {"level": "word"}, where="a.yaml")

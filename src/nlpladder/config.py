@@ -13,7 +13,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -22,15 +22,15 @@ from nlpladder.errors import ConfigError, LadderError, did_you_mean
 Options = TypeVar("Options")
 
 
-def option(default: Any = dataclasses.MISSING, *, help: str, keys: type | None = None) -> Any:
+def option(default: Any = dataclasses.MISSING, *, help: str, keys: type | tuple[type, ...] = ()) -> Any:
     """Declare a documented field of a dataclass.
 
     Args:
         default: Its default; a ``dict`` or ``list`` is copied for each instance; none makes the option required.
         help: One sentence; the only place where the option is explained.
-        keys: For a ``dict``: a dataclass whose fields are its keys; ``--help`` lists them.
+        keys: For a ``dict``: a dataclass whose fields are its keys, or several; ``--help`` lists them.
     """
-    metadata = {"help": help, "keys": keys}
+    metadata = {"help": help, "keys": keys if isinstance(keys, tuple) else (keys,)}
     if isinstance(default, (dict, list)):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -57,7 +57,8 @@ def parse(cls: type[Options], argv: Sequence[str] | None = None, *, description:
         _add_argument(parser, field, hints[field.name])
     parser.epilog = "\n".join(_keys_help(field) for field in dataclasses.fields(cls))  # type: ignore[arg-type]
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    plain, dotted = _split_arguments(list(sys.argv[1:] if argv is None else argv), names, hints)
+    given_arguments = list(sys.argv[1:] if argv is None else argv)
+    plain, dotted = _split_arguments(given_arguments, dataclasses.fields(cls), hints)  # type: ignore[arg-type]
     known = parser.parse_args(plain)
     given = {key: value for key, value in vars(known).items() if key != "config" and value is not None}
     values: dict[str, Any] = {}
@@ -90,7 +91,7 @@ def build(cls: type[Options], values: Mapping[str, Any], *, where: str) -> Optio
     for key in values:
         if key not in fields:
             raise ConfigError(
-                f"{where}: unknown option {key!r}.{did_you_mean(key, fields)} Valid options: {', '.join(fields)}."
+                f"{where}: unknown option {key!r}.{_hint(key, fields.values())} Valid options: {', '.join(fields)}."
             )
     required = [
         name
@@ -182,24 +183,34 @@ def _keys_help(field: dataclasses.Field[Any]) -> str:
     """List the keys of an option that is a mapping, with what each means."""
     import textwrap
 
-    keys = field.metadata.get("keys")
-    if keys is None:
-        return ""
-    lines = [f"--{field.name}.KEY VALUE, where KEY is one of:"]
-    for key in dataclasses.fields(keys):
-        default = "" if key.default in (dataclasses.MISSING, None, "") else f" (default: {key.default})"
-        meaning = f"{key.metadata.get('help', '')}{default}"
-        lines += textwrap.wrap(f"{key.name}: {meaning}", 118, initial_indent="  ", subsequent_indent="      ")
-    return "\n".join(lines) + "\n"
+    lines = []
+    for group in field.metadata.get("keys", ()):
+        what = f" ({(group.__doc__ or '').splitlines()[0].rstrip('.')})" if len(field.metadata["keys"]) > 1 else ""
+        lines.append(f"--{field.name}.KEY VALUE, where KEY is one of{what}:")
+        for key in dataclasses.fields(group):
+            default = "" if key.default in (dataclasses.MISSING, None, "") else f" (default: {key.default})"
+            meaning = f"{key.metadata.get('help', '')}{default}"
+            lines += textwrap.wrap(f"{key.name}: {meaning}", 118, initial_indent="  ", subsequent_indent="      ")
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def _hint(key: str, fields: Iterable[dataclasses.Field[Any]]) -> str:
+    """Return where an unknown option belongs: into a mapping that has such a key, else the nearest name."""
+    fields = list(fields)
+    for field in fields:
+        if any(key == known.name for group in field.metadata.get("keys", ()) for known in dataclasses.fields(group)):
+            return f" It is a key of {field.name}: --{field.name}.{key} on the command line."
+    return did_you_mean(key, [field.name for field in fields])
 
 
 def _split_arguments(
-    argv: Sequence[str], names: Sequence[str], hints: Mapping[str, Any]
+    argv: Sequence[str], fields: Sequence[dataclasses.Field[Any]], hints: Mapping[str, Any]
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Separate ``--a.b.c value`` from what argparse understands, and refuse unknown options.
 
     argparse alone would take the value of a misspelt option for the config file.
     """
+    names = [field.name for field in fields]
     plain: list[str] = []
     dotted: list[tuple[str, str]] = []
     pending = list(argv)
@@ -219,7 +230,7 @@ def _split_arguments(
             if not separator and pending and pending[0].startswith("-") and not pending[0].startswith("--"):
                 plain[-1] = f"{argument}={pending.pop(0)}"
         else:
-            raise ConfigError(f"Unknown option --{key}.{did_you_mean(key, names)} See --help for all of them.")
+            raise ConfigError(f"Unknown option --{key}.{_hint(key, fields)} See --help for all of them.")
     return plain, dotted
 
 

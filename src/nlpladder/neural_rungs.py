@@ -21,6 +21,16 @@ def sequence_training_options(rung: Rung, settings: RungSettings) -> SequenceTra
     return build(SequenceTrainingOptions, wanted, where=f"the training options of {rung.name}")
 
 
+def check_settings(rung: Rung, settings: RungSettings) -> None:
+    """Refuse settings of model and training that the rung does not have, before any data is read.
+
+    Raises:
+        ConfigError: with the nearest name, or why a value is refused.
+    """
+    sequence_training_options(rung, settings)
+    _config(rung, {**rung.model_settings, **settings.model}, {})
+
+
 def build_model(rung: Rung, wanted: Mapping[str, Any], **decided: Any) -> Any:
     """Build the rung's model with random weights.
 
@@ -33,8 +43,11 @@ def build_model(rung: Rung, wanted: Mapping[str, Any], **decided: Any) -> Any:
     Raises:
         ConfigError: for a setting that the config does not have, with the nearest, or a value it refuses.
     """
-    model_class = rung.load_class()
-    config_class = model_class.config_class
+    return rung.load_class()(_config(rung, wanted, decided))
+
+
+def _config(rung: Rung, wanted: Mapping[str, Any], decided: Mapping[str, Any]) -> Any:
+    config_class = rung.load_class().config_class
     valid = config_class().to_dict()
     for name in wanted:
         if name not in valid:
@@ -43,7 +56,7 @@ def build_model(rung: Rung, wanted: Mapping[str, Any], **decided: Any) -> Any:
             raise ConfigError(f"The setting {name!r} of {rung.name} follows from the data; leave it out.")
     known = {name: value for name, value in decided.items() if name in valid}
     try:
-        return model_class(config_class(**{**wanted, **known}))
+        return config_class(**{**wanted, **known})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{rung.name} cannot be built from these settings: {error}") from error
 

@@ -27,6 +27,9 @@ WORLD_SIZES: Mapping[str, int] = MappingProxyType(
     {"train": 20_000, "validation": 1000, "test": 1000, "compositional": 1000}
 )
 
+#: Fewer pairs than this in a split that was cut are worth a word.
+FEW_PAIRS = 100
+
 
 @dataclass(frozen=True)
 class ParallelSplit:
@@ -261,7 +264,8 @@ def _with_missing_splits(
         if len(np.unique(groups[movable])) <= len(missing):
             raise DataError(
                 f"{name} has {len(train)} pairs, too few different ones to cut {' and '.join(missing)} from. Add "
-                "pairs, or give files named train, validation and test."
+                "pairs, give files named train, validation and test, or raise --validation_fraction and "
+                "--test_fraction."
             )
         strata = np.zeros(len(movable), dtype=np.int64)
         # `cut` counts in groups of movable rows; rows of large groups only ever stand in train.
@@ -273,7 +277,9 @@ def _with_missing_splits(
         shares = " and ".join(f"{split} is {share:.3g} of the pairs" for split, share in missing.items())
         together = len(train) - len(np.unique(groups))
         copies = f" {together:,} pairs that share a text with another one stay in its split." if together else ""
-        notes.append(f"{how} {shares}, cut with seed {seed}.{copies}")
+        few = min(len(splits[split]) for split in missing) < FEW_PAIRS
+        wide = " So few pairs give wide intervals: --validation_fraction and --test_fraction take more." if few else ""
+        notes.append(f"{how} {shares}, cut with seed {seed}.{copies}{wide}")
     order = ("train", "validation", "test")
     return {split: splits[split] for split in (*order, *(other for other in splits if other not in order))}
 
