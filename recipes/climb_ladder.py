@@ -80,7 +80,8 @@ def main() -> None:
     from nlpladder.climb import ClimbPlan, climb
     from nlpladder.tasks.base import RungSettings
     from nlpladder.train_rung import quiet_libraries
-    from nlpladder.training.options import DEFAULT_PRETRAINING, PretrainingOptions, TrainingOptions
+    from nlpladder.training.options import TrainingOptions
+    from nlpladder.training.pretraining_options import DEFAULT_PRETRAINING, PretrainingOptions
     from nlpladder.views.ladder_table import print_ladder
 
     quiet_libraries()

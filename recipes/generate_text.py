@@ -3,7 +3,8 @@
     python recipes/generate_text.py --model outputs/lstm --prompt "ROMEO:" --max_new_tokens 200 --temperature 0.8
     python recipes/generate_text.py --model outputs/transformer --prompt "Once upon a time" --num_samples 3 --top_p 0.9
 
-Greedy with --do_sample false. The same seed gives the same text.
+Greedy with --do_sample false, beam search with --do_sample false --num_beams 4. The same seed gives the same text. It
+may be longer than the model's window: then its beginning is forgotten, half a window at a time.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Translate sentences typed in, or a file line by line, with a trained model.
+"""Translate sentences typed in, or a file line by line, with a trained model; any other text for a text as well.
 
     python recipes/translate.py --model outputs/transformer
     python recipes/translate.py --model outputs/transformer --input news.de --output news.en --num_beams 5
     cat news.de | python recipes/translate.py --model outputs/transformer > news.en
 
-A file, a batch and a typed sentence give the same translation: the preprocessing is part of the model. With --n_best
+Models of recipes/finetune_t5.py write summaries or texts for data in the same way, prefix and lengths included. A
+file, a batch and a typed sentence give the same translation: the preprocessing is part of the model. With --n_best
 or --show_alignment each line is followed by indented lines with alternatives, scores and source words.
 """
 

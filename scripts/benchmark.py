@@ -45,6 +45,7 @@ SUITES = {
     "glove": "GloVe against the Stanford programs, from text to vectors",
     "ngram": "n-gram models against KenLM: estimation, ARPA files, scoring",
     "neural": "our Transformer and recurrent models against transformers and torch: training, beam search",
+    "finetuning": "fine-tuning a BERT and a GPT against plain scripts of transformers, and the share of each measure",
 }
 
 

@@ -1,13 +1,15 @@
-"""Fold a LoRA adapter into its base model, so that it loads without peft.
+"""Fold an adapter (LoRA, DoRA, rsLoRA, (IA)^3) into its base model, so that it loads without peft.
 
     python scripts/merge_adapter.py outputs/lora outputs/merged
 
-Adapter and merged model are compared on a few texts before anything is written; a difference above --tolerance ends the
-command, and so does a quantised base.
+Any kind of model: a classifier, a tagger, a reader, a language model or an encoder-decoder. Adapter and merged model
+are compared on a few texts before anything is written: the logits, and for a model that writes its greedy answers. A
+difference above --tolerance ends the command, and so does a quantised base. A prompt or prefix cannot be merged.
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,15 +43,18 @@ def main() -> None:
     import nlpladder
     from nlpladder.errors import ModelError
     from nlpladder.models.pretrained.merging import merge_adapter
-    from nlpladder.models.sequence_classifier import SequenceClassifier
 
-    classifier = nlpladder.load(options.adapter, base_model=options.base_model)
-    if not isinstance(classifier, SequenceClassifier):
-        raise ModelError(f"{options.adapter} holds a {type(classifier).__name__}, which has no adapter to merge.")
-    merged, difference = merge_adapter(classifier, tolerance=options.tolerance)
+    holder = nlpladder.load(options.adapter, base_model=options.base_model)
+    if not hasattr(holder, "model") or not hasattr(holder, "tokenizer"):
+        raise ModelError(f"{options.adapter} holds a {type(holder).__name__}, which has no adapter to merge.")
+    merged, difference = merge_adapter(holder, tolerance=options.tolerance)
     temporary = target.with_name(f".{target.name}.tmp")
-    merged.save_pretrained(temporary)
-    temporary.rename(target)
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that died
+    try:
+        merged.save_pretrained(temporary)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     print(f"Largest difference of a logit: {difference:.2g}. Merged model in {target}; transformers opens it too.")
 
 

@@ -13,7 +13,8 @@ from nlpladder.errors import RunError
 from nlpladder.ladder import choose_rungs
 from nlpladder.tasks.base import RungSettings
 from nlpladder.tasks.classification import ClassificationTask
-from nlpladder.training.options import PretrainingOptions, TrainingOptions
+from nlpladder.training.options import TrainingOptions
+from nlpladder.training.pretraining_options import PretrainingOptions
 from nlpladder.views.ladder_table import foot_notes, ladder_html, ladder_markdown, print_ladder, table_rows
 
 TINY = RungSettings(

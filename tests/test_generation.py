@@ -58,3 +58,16 @@ def test_greedy_takes_the_most_probable_token():
 def test_senseless_options_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         GenerationOptions(**wrong)
+
+
+def test_beam_search_draws_nothing():
+    assert GenerationOptions(num_beams=4, do_sample=False, length_penalty=0.6).num_beams == 4
+    with pytest.raises(ConfigError, match="beam search draws nothing.*do_sample to false"):
+        GenerationOptions(num_beams=4)
+    with pytest.raises(ConfigError, match="num_beams is 0"):
+        GenerationOptions(num_beams=0)
+
+
+def test_models_that_take_one_token_after_the_other_refuse_beams():
+    with pytest.raises(ConfigError, match="has no beam search"):
+        filter_probabilities([0.2, 0.8], GenerationOptions(num_beams=2, do_sample=False))

@@ -21,6 +21,7 @@ FLOORS = {
         (
             "ladder",
             "tasks",
+            "finetuning",
             "train_rung",
             "runs",
             "train_neural_language_model",
@@ -29,7 +30,7 @@ FLOORS = {
             "train_language_model",
             "train_embeddings",
             "embedding_trainers",
-            "pretrain_encoder",
+            "pretrain_model",
             "climb",
             "__init__",
         ),

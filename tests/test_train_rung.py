@@ -20,7 +20,7 @@ SMALL = {
     "text_cnn": {"model": {"hidden_size": 16, "num_filters": 8}},
     "bilstm": {"model": {"embedding_size": 16, "hidden_size": 16}},
     "transformer": {"model": {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32}},
-    "bert_lora": {"model": {"lora_rank": 2}},
+    "bert_lora": {"model": {"peft_options": {"rank": 2}}},
 }
 CLASSIFIERS = tuple(rung for rung in LADDER if rung.task == "classification")
 FILES = {"run.json", "metrics.json", "predictions.parquet", "README.md", "config.json"}

@@ -9,11 +9,17 @@ import pytest
 
 from nlpladder.data.parallel import load_parallel_text
 from nlpladder.errors import CheckFailedError, ConfigError, RunError
+from nlpladder.evaluation.translation import SentenceStatistics
 from nlpladder.hub.loading import load
 from nlpladder.ladder import find_rung
 from nlpladder.tasks.base import RungSettings
 from nlpladder.tasks.translation import TranslationTask
-from nlpladder.train_translation import STATISTICS_FILE, check_same_translations, train_translation
+from nlpladder.train_translation import (
+    REFERENCE_SEPARATOR,
+    STATISTICS_FILE,
+    check_same_translations,
+    train_translation,
+)
 
 WORDS = {"the": "le", "cat": "chat", "dog": "chien", "sees": "voit", "hears": "entend", "small": "petit"}
 
@@ -129,3 +135,29 @@ def test_the_task_scores_and_compares_runs_on_the_same_sentences(data, tmp_path)
     (comparison,) = task.compare(runs, "adjacent")
     assert comparison.metric == "bleu"
     assert task.describe()["test_size"] == 20
+
+
+def test_sentences_with_several_references_are_translated_once_and_scored_against_all(tmp_path):
+    import sacrebleu
+
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for number, (split, size) in enumerate((("train", 60), ("validation", 4), ("test", 5))):
+        several = {row["en"]: row["fr"] for row in pairs(200, number)}
+        rows = [{"en": one, "fr": text} for one in several for text in (several[one], several[one] + " encore")]
+        lines = [json.dumps(row) for row in rows[: 2 * size]]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    data = load_parallel_text(str(folder), source_column="en", target_column="fr")
+    name = "seq2seq_luong"
+    run = train_translation(find_rung(name), data, settings(name), output_dir=tmp_path / "run")
+    lines = (tmp_path / "run" / "translations.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert run.metrics["n"] == len(lines) == 5
+    assert "5 sentences with 10 references" in run.metrics["tested"]
+    cells = [line.split("\t") for line in lines]
+    streams = [[row[1].split(REFERENCE_SEPARATOR)[place] for row in cells] for place in range(2)]
+    expected = sacrebleu.corpus_bleu([row[2] for row in cells], streams)
+    assert run.metrics["scores"]["bleu"]["value"] == pytest.approx(expected.score)
+    assert "nrefs:2" in run.metrics["signatures"]["bleu"]
+    # With one reference nothing has changed: the references of the statistics are the same as ever.
+    alone = SentenceStatistics.of(["a b"], ["a b"])
+    assert alone.fingerprint == SentenceStatistics.of(["a b"], [["a b"]]).fingerprint

@@ -19,9 +19,10 @@ import numpy as np
 
 from nlpladder.errors import LadderError, RunError
 from nlpladder.ladder import Rung
-from nlpladder.pretrain_encoder import pretrain_encoder
+from nlpladder.pretrain_model import pretrain_model
 from nlpladder.tasks.base import ClimbTask, RungRun, RungSettings
-from nlpladder.training.options import PretrainingOptions, TrainingOptions
+from nlpladder.training.options import TrainingOptions
+from nlpladder.training.pretraining_options import PretrainingOptions
 from nlpladder.training.run_folder import check_identity, describe_hardware, peak_memory_mib, write_json, write_text
 
 logger = logging.getLogger(__name__)
@@ -194,7 +195,7 @@ def _pretrain(
     texts, data = task.unlabeled_texts(), task.describe()
     size = plan.pretraining.size
     say(f"        pretraining a {size} BERT on {len(texts):,} unlabelled texts, once for both BERT rungs")
-    record = pretrain_encoder(
+    run = pretrain_model(
         lambda: texts,
         plan.pretraining,
         plan.pretraining_training,
@@ -204,8 +205,8 @@ def _pretrain(
         time_limit=time_limit,
         overwrite=plan.overwrite,
     )
-    say(f"        encoder ready: {record['training_seconds']:.1f} s of pretraining")
-    return str(folder), record
+    say(f"        encoder ready: {run.record['training_seconds']:.1f} s of pretraining")
+    return str(folder), dict(run.record)
 
 
 def _write(

@@ -29,6 +29,8 @@ class GenerationOptions:
     top_p: float = option(1.0, help="draw from the smallest set of tokens whose probabilities sum to p (nucleus)")
     min_p: float = option(0.0, help="drop tokens less probable than min_p times the most probable one")
     repetition_penalty: float = option(1.0, help="above 1 makes tokens that occurred already less probable (CTRL)")
+    num_beams: int = option(1, help="texts that beam search keeps; 1 takes one token after the other; not with draws")
+    length_penalty: float = option(1.0, help="beam search ranks by log-probability / length ** length_penalty")
     stop_strings: tuple[str, ...] = option((), help="stop after any of these strings, comma-separated")
     seed: int | None = option(0, help="seed of the draws; none for a different text each time")
 
@@ -40,13 +42,19 @@ class GenerationOptions:
             "top_p": 0 < self.top_p <= 1,
             "min_p": 0 <= self.min_p < 1,
             "repetition_penalty": self.repetition_penalty > 0,
+            "num_beams": self.num_beams >= 1,
         }
         for name, holds in limits.items():
             if not holds:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}, expected: max_new_tokens >= 1, temperature > 0, top_k >= 0, "
-                    "0 < top_p <= 1, 0 <= min_p < 1, repetition_penalty > 0."
+                    "0 < top_p <= 1, 0 <= min_p < 1, repetition_penalty > 0, num_beams >= 1."
                 )
+        if self.num_beams > 1 and self.do_sample:
+            raise ConfigError(
+                f"num_beams is {self.num_beams} and do_sample is true: beam search draws nothing, but looks for the "
+                "most probable text. Set do_sample to false, or leave num_beams at 1."
+            )
 
 
 def filter_probabilities(
@@ -64,8 +72,17 @@ def filter_probabilities(
 
     Returns:
         Shape (vocabulary,), sums to 1.
+
+    Raises:
+        ConfigError: Beam search is asked for, which looks at more than one next token.
     """
     import numpy as np
+
+    if options.num_beams > 1:
+        raise ConfigError(
+            f"num_beams is {options.num_beams}, but this model takes one token after the other: it has no beam search. "
+            "Leave num_beams at 1."
+        )
 
     with np.errstate(divide="ignore"):
         scores = np.log(np.asarray(probabilities, dtype=np.float64))

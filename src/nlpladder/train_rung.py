@@ -229,35 +229,41 @@ def _build_pretrained(
     training: TrainingOptions,
     folder: RunFolder,
 ) -> Any:
-    """Load the encoder with a fresh head and, for LoRA, wrap it."""
-    from nlpladder.models.pretrained.loading import build_encoder_classifier
-    from nlpladder.models.pretrained.lora import add_lora, fresh_modules
+    """Open the encoder with a fresh head and, where one is asked for, put an adapter on it."""
+    from nlpladder.models.pretrained.adapters import add_adapter
+    from nlpladder.models.pretrained.opening import open_pretrained
+    from nlpladder.models.pretrained.peft_options import PeftOptions, check_peft_settings
     from nlpladder.models.sequence_classifier import SequenceClassifier
 
     if settings.encoder is None:
         raise ConfigError(f"The rung {rung.name!r} starts from a pretrained encoder: name one with --encoder.")
-    lora_defaults: dict[str, Any] = {"lora_rank": 16, "lora_alpha": 32.0, "lora_dropout": 0.05, "lora_targets": None}
-    lora = bool(wanted.pop("lora", False))
-    lora_settings = {name: wanted.pop(name, default) for name, default in lora_defaults.items()}
-    model, tokenizer, missing = build_encoder_classifier(
-        settings.encoder, label_names=data.label_names, task=data.task, **wanted
+    method = wanted.pop("peft", "none")
+    given = dict(wanted.pop("peft_options", {}))
+    check_peft_settings(method, given)
+    options = build(PeftOptions, given, where="peft_options")
+    opened = open_pretrained(
+        settings.encoder,
+        head="classification",
+        label_names=data.label_names,
+        task=data.task,
+        revision=wanted.pop("revision", None),
+        quantization=options.quantization,
+        **wanted,
     )
-    if lora:
-        fresh = fresh_modules(model, missing)
-        base = settings.encoder
-        if os.path.isdir(base):
-            # A relative path survives when runs and encoder move together.
-            base = os.path.join(".", os.path.relpath(base, folder.path))
-        model = add_lora(
-            model,
-            rank=int(lora_settings["lora_rank"]),
-            alpha=float(lora_settings["lora_alpha"]),
-            dropout=float(lora_settings["lora_dropout"]),
-            targets=lora_settings["lora_targets"],
-            fresh=fresh,
-            base_name=base,
-        )
-    return SequenceClassifier(model, tokenizer, max_length=training.max_length)
+    base = settings.encoder
+    if os.path.isdir(base):
+        # A relative path survives when runs and encoder move together.
+        base = os.path.join(".", os.path.relpath(base, folder.path))
+    model = add_adapter(
+        opened.model,
+        method=method,
+        options=options,
+        head="classification",
+        fresh=opened.fresh,
+        base_name=base,
+        tokenizer=opened.tokenizer,
+    )
+    return SequenceClassifier(model, opened.tokenizer, max_length=training.max_length)
 
 
 def _finish(

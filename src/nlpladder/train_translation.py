@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpladder.config import build
 from nlpladder.data.parallel import ParallelText
+from nlpladder.data.text_pairs import Examples, examples_of
 from nlpladder.errors import CheckFailedError, ConfigError
 from nlpladder.evaluation.translation import SentenceStatistics, bleu, score_translations, signatures
 from nlpladder.ladder import Rung
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from nlpladder.models.translation import Translation, Translator
 
 STATISTICS_FILE = "sentences.parquet"
+#: Stands between the references of a sentence that has several, in a cell of `TRANSLATIONS_FILE`.
+REFERENCE_SEPARATOR = " ||| "
 TRANSLATIONS_FILE = "translations.tsv"
 #: Sentences on which a model read back from disk must answer as the trained one did.
 RELOAD_SENTENCES = 8
@@ -139,10 +142,12 @@ def _train(
             _encode(source, pairs.source, training.max_length), _encode(target, pairs.target, training.max_length)
         )
 
+    validation = examples_of(data.splits["validation"])
+
     def evaluate(trained: Any) -> dict[str, float]:
         translator = Translator(trained, source, None if source is target else target)
-        found = translator.translate(data.splits["validation"].source, num_beams=1, alignments=False)
-        return {"bleu": bleu([translation.text for translation in found], data.splits["validation"].target)}
+        found = translator.translate(validation.source, num_beams=1, alignments=False)
+        return {"bleu": bleu([translation.text for translation in found], validation.references)}
 
     model, result = train_sequence_model(
         model, train_set=rows("train"), validation_set=rows("validation"), options=training,
@@ -208,26 +213,26 @@ def _finish(
     from nlpladder.training.sequence_report import write_translation_report
 
     translator.save_pretrained(folder.path)
-    test = data.splits["test"]
+    test = examples_of(data.splits["test"])
     check_same_translations(translator, folder.path, test.source[:RELOAD_SENTENCES])
     started = time.perf_counter()
     translations = translator.translate(test.source, num_beams=NUM_BEAMS, alignments=False)
     seconds = time.perf_counter() - started
-    statistics = SentenceStatistics.of([found.text for found in translations], test.target)
+    statistics = SentenceStatistics.of([found.text for found in translations], test.references)
     folder.write_columns(STATISTICS_FILE, statistics.to_columns())
-    write_text(folder.path / TRANSLATIONS_FILE, _as_tsv(test.source, test.target, translations))
+    write_text(folder.path / TRANSLATIONS_FILE, _as_tsv(test, translations))
     scores = {name: score.mean for name, score in score_translations([statistics]).items()}
     metrics: dict[str, Any] = {
         "split": "test",
-        "n": len(test.source),
-        "tested": f"test split, {len(test.source):,} sentences, beam {NUM_BEAMS}",
-        "signatures": signatures(),
+        "n": len(test),
+        "tested": f"test split, {test.describe()}, beam {NUM_BEAMS}",
+        "signatures": signatures(num_references=test.references_each),
         "scores": {name: score.to_dict() for name, score in scores.items()},
     }
     for name in (split for split in data.splits if split not in ("train", "validation", "test")):
         metrics[name] = _score_split(translator, data, name)
     folder.write_metrics(metrics)
-    facts = training_facts(rung, translator, result, training, items_per_second=len(test.source) / max(seconds, 1e-9))
+    facts = training_facts(rung, translator, result, training, items_per_second=len(test) / max(seconds, 1e-9))
     facts |= {
         "data": {
             "rows": {name: len(split.source) for name, split in data.splits.items()},
@@ -235,7 +240,9 @@ def _finish(
             "ceilings": dict(data.ceilings),
         },
     }
-    write_translation_report(folder.path, translator, test.source, test.target, statistics, result.history)
+    write_translation_report(
+        folder.path, translator, test.source, [rights[0] for rights in test.references], statistics, result.history
+    )
     write_card(folder.path, rung=rung, record={**folder.record, **facts}, scores=scores)
     remove_checkpoints(folder.checkpoints)
     folder.finish(**facts)
@@ -243,11 +250,11 @@ def _finish(
 
 def _score_split(translator: Translator, data: ParallelText, name: str) -> dict[str, Any]:
     """Score a further split, such as the combinations that training never showed."""
-    split = data.splits[name]
+    split = examples_of(data.splits[name])
     found = translator.translate(split.source, num_beams=NUM_BEAMS, alignments=False)
-    statistics = SentenceStatistics.of([translation.text for translation in found], split.target)
+    statistics = SentenceStatistics.of([translation.text for translation in found], split.references)
     scores = score_translations([statistics])
-    return {"n": len(split.source), "scores": {key: score.mean.to_dict() for key, score in scores.items()}}
+    return {"n": len(split), "scores": {key: score.mean.to_dict() for key, score in scores.items()}}
 
 
 def read_statistics(run: RungRun) -> SentenceStatistics:
@@ -274,10 +281,10 @@ def check_same_translations(translator: Translator, folder: Path, texts: Sequenc
             )
 
 
-def _as_tsv(sources: Sequence[str], references: Sequence[str], translations: Sequence[Translation]) -> str:
+def _as_tsv(examples: Examples, translations: Sequence[Translation]) -> str:
     lines = ["source\treference\ttranslation\tscore"]
-    for source, reference, found in zip(sources, references, translations, strict=True):
-        cells = (" ".join(cell.split()) for cell in (source, reference, found.text))
+    for source, rights, found in zip(examples.source, examples.references, translations, strict=True):
+        cells = (" ".join(cell.split()) for cell in (source, REFERENCE_SEPARATOR.join(rights), found.text))
         lines.append("\t".join([*cells, f"{found.score:.4f}"]))
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""LoRA targets, fresh layers, adapters and merging, on random tiny encoders built in memory."""
+"""Opening pretrained models: heads, fresh layers, what is refused, adapters beside their base; on tiny checkpoints."""
 
 from __future__ import annotations
 
@@ -7,74 +7,20 @@ import json
 import numpy as np
 import pytest
 import torch
-import transformers
 
 import nlpladder
 from helpers import tiny_bert_folder, word_tokenizer
+from models.tiny_pretrained import tiny_checkpoint
 from nlpladder.errors import CheckFailedError, DataError, ModelError
-from nlpladder.models.pretrained.loading import build_encoder_classifier
-from nlpladder.models.pretrained.lora import add_lora, fresh_modules, lora_targets
+from nlpladder.models.pretrained.adapters import add_adapter
 from nlpladder.models.pretrained.merging import merge_adapter
+from nlpladder.models.pretrained.opening import fresh_modules, open_pretrained
+from nlpladder.models.pretrained.peft_options import PeftOptions
 from nlpladder.models.sequence_classifier import SequenceClassifier, usable_length
 
 TEXTS = ["the film was good", "bad", "so so dull and boring", ""]
 SMALL = {"vocab_size": 30, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_labels": 2}
-FAMILIES = {
-    "albert": ("Albert", {**SMALL, "num_hidden_layers": 2, "embedding_size": 16}),
-    "bert": ("Bert", {**SMALL, "num_hidden_layers": 2}),
-    "deberta-v2": ("DebertaV2", {**SMALL, "num_hidden_layers": 2}),
-    "distilbert": (
-        "DistilBert",
-        {"vocab_size": 30, "dim": 32, "n_heads": 2, "hidden_dim": 64, "n_layers": 2, "num_labels": 2},
-    ),
-    "electra": ("Electra", {**SMALL, "num_hidden_layers": 2, "embedding_size": 16}),
-    "modernbert": ("ModernBert", {**SMALL, "num_hidden_layers": 2, "pad_token_id": 0}),
-    "mpnet": ("MPNet", {**SMALL, "num_hidden_layers": 2}),
-    "roberta": ("Roberta", {**SMALL, "num_hidden_layers": 2}),
-    "xlnet": ("XLNet", {"vocab_size": 30, "d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64, "num_labels": 2}),
-}
-
-
-def build_family(name):
-    prefix, settings = FAMILIES[name]
-    config = getattr(transformers, f"{prefix}Config")(**settings)
-    torch.manual_seed(0)
-    return getattr(transformers, f"{prefix}ForSequenceClassification")(config)
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_trap_peft_has_no_targets_for_every_family_ours_have(name):
-    model = build_family(name)
-    assert model.config.model_type == name
-    adapted = add_lora(model, rank=2, alpha=4, dropout=0.0)
-    trained = [key for key, parameter in adapted.named_parameters() if parameter.requires_grad and "lora_" in key]
-    assert len(trained) >= 2 * 2, "two matrices in each of two layers at least"
-    output = adapted(input_ids=torch.randint(1, 30, (2, 5)), attention_mask=torch.ones(2, 5, dtype=torch.long))
-    assert output.logits.shape == (2, 2)
-
-
-def test_an_unknown_family_is_searched_for_attention_projections_or_refused():
-    model = build_family("bert")
-    model.config.model_type = "unheard_of"
-    assert lora_targets(model) == ["key", "query", "value"]
-
-    class Strange(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.config = type("Config", (), {"model_type": "strange"})()
-            self.mixer = torch.nn.Linear(2, 2)
-
-    with pytest.raises(ModelError, match="--lora_targets.*mixer"):
-        lora_targets(Strange())
-
-
-def test_fresh_modules_are_the_topmost_ones_that_a_checkpoint_lacks():
-    model = build_family("deberta-v2")
-    missing = ["pooler.dense.weight", "pooler.dense.bias", "classifier.weight", "classifier.bias"]
-    assert fresh_modules(model, missing) == ["classifier", "pooler"]
-    assert fresh_modules(model, ["deberta.encoder.layer.0.output.dense.weight"]) == [
-        "deberta.encoder.layer.0.output.dense"
-    ]
+LABELS = ("negative", "positive")
 
 
 @pytest.fixture
@@ -82,27 +28,46 @@ def encoder(tmp_path):
     return tiny_bert_folder(tmp_path / "encoder")
 
 
+def open_classifier(folder, **settings):
+    return open_pretrained(str(folder), head="classification", **{"label_names": LABELS, **settings})
+
+
+def test_fresh_modules_are_the_topmost_ones_that_a_checkpoint_lacks():
+    from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
+
+    model = DebertaV2ForSequenceClassification(DebertaV2Config(**SMALL, num_hidden_layers=1))
+    missing = ["pooler.dense.weight", "pooler.dense.bias", "classifier.weight", "classifier.bias"]
+    assert fresh_modules(model, missing) == ["classifier", "pooler"]
+    assert fresh_modules(model, ["deberta.encoder.layer.0.output.dense.weight"]) == [
+        "deberta.encoder.layer.0.output.dense"
+    ]
+
+
 def adapted_classifier(encoder, base_name):
-    model, tokenizer, missing = build_encoder_classifier(
-        str(encoder), label_names=["negative", "positive"], task="single_label"
+    opened = open_classifier(encoder)
+    model = add_adapter(
+        opened.model,
+        method="lora",
+        options=PeftOptions(rank=4, alpha=8, dropout=0.0),
+        head="classification",
+        fresh=opened.fresh,
+        base_name=base_name,
     )
-    model = add_lora(model, rank=4, alpha=8, dropout=0.0, fresh=fresh_modules(model, missing), base_name=base_name)
     with torch.no_grad():  # as if trained: every trainable weight, the fresh ones too, moves away from its start
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-    return SequenceClassifier(model, tokenizer)
+    return SequenceClassifier(model, opened.tokenizer)
 
 
 def test_trap_peft_forgets_fresh_layers_the_pooler_is_saved_with_the_adapter(encoder, tmp_path):
     """The checkpoint of a masked language model has no pooler; peft alone would neither train nor save it."""
-    _, _, missing = build_encoder_classifier(str(encoder), label_names=["a", "b"], task="single_label")
-    assert any("pooler" in key for key in missing)
+    assert any("pooler" in name for name in open_classifier(encoder).fresh)
     classifier = adapted_classifier(encoder, str(encoder))
     assert any("pooler" in key for key, parameter in classifier.model.named_parameters() if parameter.requires_grad)
     classifier.save_pretrained(tmp_path / "adapter")
     reloaded = nlpladder.load(tmp_path / "adapter")
-    assert reloaded.label_names == ("negative", "positive")
+    assert reloaded.label_names == LABELS
     assert reloaded.task == "single_label"
     assert np.array_equal(reloaded.predict_logits(TEXTS), classifier.predict_logits(TEXTS))
 
@@ -139,32 +104,103 @@ def test_a_merge_that_changes_the_answers_is_refused(encoder):
 
 
 def test_regression_and_multi_label_heads_are_set_up(encoder):
-    model, tokenizer, _ = build_encoder_classifier(str(encoder), label_names=[], task="regression")
-    classifier = SequenceClassifier(model, tokenizer)
+    opened = open_classifier(encoder, label_names=[], task="regression")
+    classifier = SequenceClassifier(opened.model, opened.tokenizer)
     assert classifier.task == "regression"
     assert classifier.predict_proba(TEXTS).shape == (4, 1)
-    model, tokenizer, _ = build_encoder_classifier(str(encoder), label_names=["a", "b", "c"], task="multi_label")
-    probabilities = SequenceClassifier(model, tokenizer).predict_proba(TEXTS)
+    opened = open_classifier(encoder, label_names=["a", "b", "c"], task="multi_label")
+    probabilities = SequenceClassifier(opened.model, opened.tokenizer).predict_proba(TEXTS)
     assert probabilities.shape == (4, 3)
     assert (probabilities > 0).all()
 
 
+def test_the_heads_of_tokens_and_questions_are_fresh_and_those_of_writers_are_not(encoder, tmp_path):
+    assert open_pretrained(str(encoder), head="token_classification", label_names=LABELS).fresh == ("classifier",)
+    opened = open_pretrained(str(encoder), head="question_answering")
+    assert opened.fresh == ("qa_outputs",)
+    assert opened.model.config.num_labels == 2
+    for name, head in (("gpt2", "causal"), ("t5", "seq2seq")):
+        opened = open_pretrained(tiny_checkpoint(name, tmp_path / name), head=head)
+        assert opened.fresh == ()
+        assert not opened.model.training
+    gpt2 = open_classifier(tmp_path / "gpt2")
+    assert gpt2.fresh == ("score",)
+
+
 def test_an_unknown_setting_or_model_is_explained(encoder):
     with pytest.raises(ModelError, match="Did you mean 'classifier_dropout'"):
-        build_encoder_classifier(str(encoder), label_names=["a", "b"], task="single_label", clasifier_dropout=0.1)
+        open_classifier(encoder, clasifier_dropout=0.1)
     with pytest.raises(ModelError, match="hf download no-one/no-model"):
-        build_encoder_classifier("no-one/no-model", label_names=["a", "b"], task="single_label")
+        open_classifier("no-one/no-model")
     with pytest.raises(ModelError, match="Did you mean"):
-        build_encoder_classifier(str(encoder) + "s", label_names=["a", "b"], task="single_label")
+        open_classifier(f"{encoder}s")
 
 
-def test_pickled_weights_are_refused(encoder):
-    from safetensors.torch import load_file
+def test_a_model_of_another_kind_is_named_with_its_recipe(encoder, tmp_path):
+    gpt2, t5 = tiny_checkpoint("gpt2", tmp_path / "gpt2"), tiny_checkpoint("t5", tmp_path / "t5")
+    with pytest.raises(ModelError, match=r"is an encoder.*BertForMaskedLM.*recipes/finetune_bert\.py"):
+        open_pretrained(str(encoder), head="causal")
+    with pytest.raises(ModelError, match=r"is an encoder.*finetune_bert"):
+        open_pretrained(str(encoder), head="seq2seq")
+    with pytest.raises(ModelError, match=r"is a causal language model.*finetune_gpt"):
+        open_pretrained(gpt2, head="seq2seq")
+    with pytest.raises(ModelError, match=r"is an encoder-decoder.*finetune_t5"):
+        open_pretrained(t5, head="causal")
+    from nlpladder.models.neural_language_model import NeuralLanguageModel
 
-    torch.save(load_file(encoder / "model.safetensors"), encoder / "pytorch_model.bin")
-    (encoder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="safetensors"):
-        build_encoder_classifier(str(encoder), label_names=["a", "b"], task="single_label")
+    with pytest.raises(ModelError, match=r"is an encoder.*finetune_bert"):
+        NeuralLanguageModel.from_pretrained(encoder)
+
+
+@pytest.mark.parametrize("damage", ["pickled", "none", "cut", "one of two", "other shapes", "half"])
+def test_damaged_weights_are_refused(tmp_path, damage):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "gpt2"
+    tiny_checkpoint("gpt2", folder)
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "other shapes":
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "n_inner": 7}))
+    elif damage == "half":
+        save_file({key: value for key, value in weights.items() if ".h.1." not in key}, file, {"format": "pt"})
+    else:
+        file.unlink()
+        if damage == "pickled":
+            torch.save(weights, folder / "pytorch_model.bin")
+        elif damage == "one of two":
+            parts = {key: f"model-0000{number % 2 + 1}-of-00002.safetensors" for number, key in enumerate(weights)}
+            index = {"metadata": {"total_size": 1}, "weight_map": parts}
+            (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+            save_file(
+                {k: v for k, v in weights.items() if "00001" in parts[k]}, folder / "model-00001-of-00002.safetensors"
+            )
+    sentence = {
+        "pickled": "no safetensors weights.*pickled",
+        "none": "holds no weights",
+        "cut": "damaged or cut short",
+        "one of two": "model-00002-of-00002.safetensors is missing",
+        "other shapes": "other shapes than its config.json",
+        "half": "no weights for .* of the weights of a GPT2LMHeadModel",
+    }[damage]
+    with pytest.raises(ModelError, match=sentence):
+        open_pretrained(str(folder), head="causal")
+    with pytest.raises(ModelError, match="no safetensors|no weights|cut short|is missing|another shape"):
+        nlpladder.load(folder)
+
+
+def test_an_adapter_is_no_base(encoder, tmp_path):
+    adapted_classifier(encoder, str(encoder)).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ModelError, match=r"holds an adapter \(LORA\).*encoder.*merge_adapter"):
+        open_classifier(tmp_path / "adapter")
+
+
+def test_an_encoder_without_a_trained_head_is_no_classifier(encoder):
+    with pytest.raises(ModelError, match=r"no weights for .*classifier.*random"):
+        nlpladder.load(encoder)
 
 
 def test_texts_are_answered_in_their_order_whatever_the_batches():
@@ -185,7 +221,9 @@ def test_texts_are_answered_in_their_order_whatever_the_batches():
 
 
 def test_robertas_positions_leave_two_rows_unused():
-    model = build_family("roberta")
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    model = RobertaForSequenceClassification(RobertaConfig(**SMALL, num_hidden_layers=1))
     tokenizer = word_tokenizer()
     tokenizer.model_max_length = 10**9
     assert usable_length(model, tokenizer, None) == model.config.max_position_embeddings - 2

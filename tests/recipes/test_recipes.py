@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 from helpers import REPOSITORY, review_rows, run_python, tiny_bert_folder
+from models.tiny_pretrained import tiny_checkpoint
+from tiny_text_to_text import tiny_t5_folder
+from token_task_data import write_questions, write_tagged
 
 RECIPES = sorted(path for path in (REPOSITORY / "recipes").glob("*.py"))
 CONFIGS = sorted((REPOSITORY / "recipes" / "configs").glob("*/*.yaml"))
@@ -60,6 +63,10 @@ def short(path, tmp_path):
     """Return the options that make a config finish in seconds."""
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     kind, task = path.parent.name, config.get("task")
+    if kind.startswith("finetune") or kind == "pretrain":
+        own = {"finetune_bert": short_bert, "finetune_gpt": short_gpt, "finetune_t5": short_t5, "pretrain": short_text}
+        more = own[kind](task, config, tmp_path)
+        return [str(path), *more, "--num_train_epochs", "1", "--output_dir", str(tmp_path / "run")]
     if kind in ("train_transformer", "train_seq2seq", "train_lstm_lm") or task in ("translation", "language_modeling"):
         return [str(path), *short_sequences(kind, task, config), "--output_dir", str(tmp_path / "run")]
     more = ["--dataset", WORLD, "--output_dir", str(tmp_path / "run")]
@@ -82,13 +89,61 @@ def short(path, tmp_path):
     elif kind == "train_text_classifier":
         if config["rung"] not in ("majority", "naive_bayes", "tfidf_logistic", "tfidf_bigram_logistic"):
             more += ["--training.num_train_epochs", "1"]
-    elif kind == "finetune_bert":
-        more += ["--num_train_epochs", "1", "--model", str(tiny_bert_folder(tmp_path / "encoder"))]
-    elif kind == "pretrain":
-        more += ["--num_train_epochs", "1"]
     elif kind in ("train_word2vec", "train_fasttext", "train_glove"):
         more += ["--epochs", "1", "--vector_size", "8"]
     return [str(path), *more]
+
+
+def short_bert(task, config, folder):
+    """The same for an encoder, on texts with labels, tagged words or questions."""
+    more = ["--model", str(tiny_bert_folder(folder / "encoder"))]
+    if task == "token_classification":
+        tagged = write_tagged(folder / "tagged", sizes=(12, 6, 6))
+        return [
+            *more,
+            "--dataset",
+            str(tagged),
+            "--tag_column",
+            "none",
+            "--max_length",
+            "64",
+            "--select_best_on",
+            "loss",
+        ]
+    if task == "question_answering":
+        asked = write_questions(folder / "asked")
+        return [*more, "--dataset", str(asked), "--max_length", "64", "--doc_stride", "16"]
+    return [*more, "--dataset", WORLD]
+
+
+def short_gpt(task, config, folder):
+    """The same for a causal model, on text, instructions, labelled text or preferences."""
+    more = ["--model", tiny_checkpoint("llama", folder / "gpt"), "--max_length", "64"]
+    if task == "instructions":
+        rows = [{"instruction": f"is the film {word} ?", "output": word} for word, _ in review_rows(40)]
+        more += ["--max_answers", "4", "--max_new_tokens", "8"]
+    elif task == "preferences":
+        rows = [{"prompt": f"the film {n} ?", "chosen": "so good", "rejected": "a bit dull"} for n in range(30)]
+    else:
+        return [*more, "--dataset", WORLD if task == "classification" else STORIES]
+    file = folder / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return [*more, "--dataset", str(file)]
+
+
+def short_t5(task, config, folder):
+    """The same for text to text."""
+    more = ["--dataset", PAIRS, "--model", str(tiny_t5_folder(folder / "t5")), "--num_beams", "2"]
+    if "source_column" in config:
+        more += ["--source_column", "en", "--target_column", "fr"]
+    return [*more, "--max_source_length", "64", "--max_target_length", "64", "--decoded_samples", "4"]
+
+
+def short_text(task, config, folder):
+    """The same for pretraining; what only some texts have is left out."""
+    given = ("dataset_config", "text_column", "split", "validation_split")
+    small = ["--size", "tiny", "--vocab_size", "600", "--max_samples", "120", "--max_length", "64", "--batch_size", "8"]
+    return ["--dataset", WORLD, *small, *(part for name in given if name in config for part in (f"--{name}", "none"))]
 
 
 def short_sequences(kind, task, config):
@@ -152,10 +207,19 @@ def test_a_users_mistake_ends_in_a_sentence_and_code_2(arguments, message, datas
         ("train_seq2seq", ["--attention", "bahdanau"], "choose one of none, additive"),
         ("train_transformer", ["--training.learning_rte", "1"], "Did you mean 'learning_rate'"),
         ("train_lstm_lm", ["--level", "letter"], "choose one of char"),
+        ("finetune_gpt", ["--model", "x", "--learning_rte", "1"], "Did you mean 'learning_rate'"),
+        ("finetune_gpt", ["--model", "x", "--peft_options.rank", "4"], "rank is a setting of lora"),
+        ("finetune_gpt", ["--model", "x", "--data.level", "char"], "has its own tokenizer"),
+        ("finetune_gpt", ["--model", "./no/such/model"], "There is no model folder"),
     ],
 )
 def test_a_mistake_in_a_sequence_recipe_ends_in_a_sentence(recipe, arguments, message, tmp_path):
-    data = ["--dataset", STORIES if recipe == "train_lstm_lm" else PAIRS, "--output_dir", str(tmp_path / "run")]
+    data = [
+        "--dataset",
+        STORIES if recipe in ("train_lstm_lm", "finetune_gpt") else PAIRS,
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
     result = run_python(f"recipes/{recipe}.py", *data, *arguments)
     assert result.returncode == 2
     assert message in result.stderr

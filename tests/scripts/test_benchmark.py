@@ -163,3 +163,49 @@ def test_an_unknown_case_and_a_missing_program_are_named(benchmark, features, mo
     monkeypatch.setattr(features, "CONTENDERS", {"peer": "program:no_such_program", "nlpladder": "nlpladder"})
     assert benchmark.installed_contenders(features) == ["nlpladder"]
     assert "no program no_such_program on the PATH" in capsys.readouterr().err
+
+
+@pytest.fixture
+def finetuning(monkeypatch):
+    suite = load_script(monkeypatch, "benchmark_finetuning")
+    peers = load_script(monkeypatch, "benchmark_finetuning_peers")
+    monkeypatch.setattr(suite, "BATCH", dict.fromkeys(suite.CASES, 8))
+    return suite, peers
+
+
+@pytest.mark.slow
+def test_finetuning_makes_as_many_steps_with_every_contender(finetuning, monkeypatch, tmp_path):
+    """The shape of the models does not matter here; the batches and switches do."""
+    from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
+
+    suite, peers = finetuning
+    bert = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, num_labels=2)
+    gpt = GPT2Config(
+        vocab_size=8000, n_positions=256, n_embd=8, n_layer=1, n_head=1, pad_token_id=0, bos_token_id=3, eos_token_id=3
+    )
+    monkeypatch.setattr(peers, "classifier", lambda folder: BertForSequenceClassification(bert))
+    monkeypatch.setattr(peers, "language_model", lambda: GPT2LMHeadModel(gpt))
+    description = suite.write_input({"rows": 96, "threads": 1, "model": None, "dataset": None}, tmp_path)
+    assert description.startswith("96 sentences of")
+    for case in suite.CASES:
+        taking_part = [contender for contender in suite.CONTENDERS if suite.skip(case, contender) is None]
+        assert taking_part[-1] == "nlpladder"
+        steps = {}
+        for contender in taking_part:
+            train, fingerprint = suite.prepare(case, contender, tmp_path)
+            result = train()
+            steps[contender] = result.global_step
+            assert result.training_loss > 0
+            assert fingerprint(result) is None
+        wanted = 12 if case == suite.SENTENCES else 3
+        assert all(abs(found - wanted) <= 1 for found in steps.values()), steps
+        assert suite.amount(case, tmp_path)[0] > 0
+
+
+def test_the_instructions_of_finetuning_have_the_lengths_of_instructions(finetuning):
+    suite, _ = finetuning
+    prompts, answers = suite.random_instructions(2000)
+    total = np.array([len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True)])
+    assert total.max() < suite.LONGEST[suite.INSTRUCTIONS]
+    assert 50 < np.median(total) < 100
+    assert np.median([len(row["input_ids"]) for row in suite.random_sentences(2000)]) == pytest.approx(11, abs=1)

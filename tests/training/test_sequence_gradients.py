@@ -13,7 +13,7 @@ import pytest
 from helpers import run_python
 
 PROGRAM = Path(__file__).parent / "sequence_gradients.py"
-KINDS = ["pairs", "tokens", "blocks", "running"]
+KINDS = ["pairs", "tokens", "blocks", "running", "t5", "llama", "llama-tokens", "lora-packed"]
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +68,14 @@ def test_the_loss_of_a_step_is_the_mean_over_its_targets(program, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_the_doubled_batch(program, tmp_path):
-    """Trap Training 2: the world must really be 2."""
+    """Traps Training 1 and 2: the world must really be 2."""
+    kinds = ("tokens", "running", "t5", "llama-tokens", "lora-packed")
     result = run_python(
-        "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(PROGRAM), "tokens,running", "2",
+        "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(PROGRAM), ",".join(kinds), "2",
         str(tmp_path), ACCELERATE_USE_CPU="true",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
-    for kind in ("tokens", "running"):
+    for kind in kinds:
         two = json.loads((tmp_path / f"{kind}.json").read_text())
         whole = measure(program, kind, 1, tmp_path)
         assert two["world"] == 2

@@ -1,14 +1,15 @@
-"""Tiny models that keep the contract of sequence training: ``targets`` in, the sum of the losses out."""
+"""Tiny models for sequence training: ours with ``targets`` in and the sum of the losses out, and transformers' own."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast, Seq2SeqLMOutput
 
-from nlpladder.training.sequence_data import ParallelRows, RunningTokens, TokenBlocks
+from nlpladder.training.sequence_data import IGNORED, ParallelRows, RunningTokens, TargetRows, TokenBlocks
 
 VOCABULARY = 24
 
@@ -89,8 +90,8 @@ class TinyCausalLM(TinyModel):
 
 
 class StatelessCausalLM(TinyCausalLM):
-    def forward(self, *arguments, **named):
-        return CausalLMOutputWithPast(loss=super().forward(*arguments, **named).loss)
+    def forward(self, input_ids, targets=None, **named):
+        return CausalLMOutputWithPast(loss=super().forward(input_ids, targets, **named).loss)
 
 
 class TinyTranslator(TinyModel):
@@ -126,6 +127,75 @@ def running(count=400, *, batch_size=4, block_length=8):
 
 def blocks(count=400, *, block_length=8):
     return TokenBlocks(periodic(count), block_length=block_length)
+
+
+def prompts(count, *, seed=0, longest=6):
+    """Instructions: 1, some words, 4, then the words reversed and 3; only what follows the 4 is learnt."""
+    generator = np.random.default_rng(seed)
+    inputs, targets = [], []
+    for _ in range(count):
+        words = generator.integers(5, VOCABULARY, int(generator.integers(1, longest))).tolist()
+        ids = [1, *words, 4, *reversed(words), 3]
+        inputs.append(ids[:-1])
+        targets.append([IGNORED] * (len(words) + 1) + ids[len(words) + 2 :])
+    return TargetRows(inputs, targets)
+
+
+def tiny_llama(*, seed=0, **settings):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=3, **settings,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def tiny_gpt2(*, seed=0, dropout=0.0, **settings):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=VOCABULARY, n_embd=16, n_layer=2, n_head=2, n_positions=24, resid_pdrop=dropout,
+        embd_pdrop=dropout, attn_pdrop=dropout, pad_token_id=0, bos_token_id=1, eos_token_id=3, **settings,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config)
+
+
+def tiny_t5(*, seed=0, **settings):
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(seed)
+    config = T5Config(
+        vocab_size=VOCABULARY, d_model=16, d_ff=32, d_kv=8, num_layers=2, num_heads=2, dropout_rate=0.0,
+        decoder_start_token_id=0, pad_token_id=0, eos_token_id=3, **settings,
+    )  # fmt: skip
+    return T5ForConditionalGeneration(config)
+
+
+def tiny_bart(kind="bart", *, seed=0):
+    from transformers import BartConfig, BartForConditionalGeneration, MarianConfig, MarianMTModel
+
+    torch.manual_seed(seed)
+    sizes = {
+        "vocab_size": VOCABULARY, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
+        "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 3, "decoder_start_token_id": 0,
+        "max_position_embeddings": 32, "forced_eos_token_id": 3,
+    }  # fmt: skip
+    if kind == "marian":
+        return MarianMTModel(MarianConfig(**sizes))
+    return BartForConditionalGeneration(BartConfig(**sizes))
+
+
+def with_lora(model, *, dropout=0.0, **settings):
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(1)
+    targets = ["c_attn"] if hasattr(model, "transformer") else ["q_proj", "v_proj"]
+    config = LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", lora_dropout=dropout, **settings)
+    return get_peft_model(model, config)
 
 
 def build(kind, *, seed=0, **settings):

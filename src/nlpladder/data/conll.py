@@ -108,5 +108,6 @@ def _sentences(path: Path, encoding: str) -> Iterator[tuple[int, list[list[str]]
 
 def _is_skipped(cells: list[Any], line: str, width: int) -> bool:
     universal = len(cells) == 10 and width in (0, 10)
-    comment = line.startswith("# ") or (line.startswith("#") and len(cells) != width)
-    return (comment and len(cells) != width) or (universal and ("-" in cells[0] or "." in cells[0]))
+    # A comment of CoNLL-U may have as many words as the file has columns, but it has no tab.
+    comment = line.startswith("#") and (len(cells) != width or (width == 10 and "\t" not in line))
+    return comment or (universal and ("-" in cells[0] or "." in cells[0]))

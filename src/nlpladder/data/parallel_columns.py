@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 SIDE_NAMES = (
     ("source", "target"), ("src", "tgt"), ("src", "trg"), ("source_text", "target_text"),
     ("source_sentence", "target_sentence"), ("input", "output"), ("input_text", "target_text"), ("text", "target"),
-    ("text", "translation"),
+    ("text", "translation"), ("article", "summary"), ("document", "summary"), ("dialogue", "summary"),
+    ("article", "highlights"), ("text", "summary"), ("mr", "ref"), ("meaning_representation", "human_reference"),
+    ("question", "answer"), ("prompt", "completion"), ("instruction", "output"),
 )  # fmt: skip
 _HEAD = 100
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,8 @@ def metric_spec(name: str, task: str | None = None) -> tuple[MetricSpec, Task]:
         if name in METRICS[candidate]:
             return METRICS[candidate][name], candidate
     names = list(dict.fromkeys(known for candidate in tasks for known in METRICS[candidate]))
+    if task is None:
+        names += TEXT_METRICS  # which load_metric knows
     where = f" for task {task!r}" if task is not None else ""
     raise ConfigError(f"Unknown metric {name!r}{where}.{did_you_mean(name, names)} Known: {', '.join(names)}.")
 
@@ -170,6 +172,21 @@ def name_list(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
+#: Metrics of texts, tag sequences and language models: name -> what it measures; see ``hub_text_metrics``.
+TEXT_METRICS: Mapping[str, str] = {
+    "rouge": "ROUGE-1, -2, -L and -Lsum, mean F-measures (Lin 2004).",
+    "sacrebleu": "BLEU of the corpus, 0 to 100, tokeniser 13a (Papineni et al. 2002; Post 2018).",
+    "chrf": "chrF2 of the corpus, 0 to 100 (Popović 2015).",
+    "ter": "Translation edit rate of the corpus, 0 upwards, lower is better (Snover et al. 2006).",
+    "exact_match": "Share of texts that equal one of their references but for spacing.",
+    "token_f1": "Mean F1 of the words shared with the best reference, normalised as SQuAD 2.0 does.",
+    "squad": "Exact match and F1 of answers, 0 to 100, with the arithmetic of SQuAD 1.1 (Rajpurkar et al. 2016).",
+    "seqeval": "Precision, recall and F1 of entities, over all and by type (Tjong Kim Sang and De Meulder 2003).",
+    "entity_f1": "F1 of entities over all types (Tjong Kim Sang and De Meulder 2003).",
+    "perplexity": "Perplexity per token and per word and bits per byte of texts under a language model.",
+}
+
+
 def load_metric(name: str, *, task: str | None = None) -> evaluate.Metric:
     """Return a metric as an ``evaluate.Metric`` that needs no network, computed by scikit-learn where it has it.
 
@@ -177,12 +194,17 @@ def load_metric(name: str, *, task: str | None = None) -> evaluate.Metric:
     across processes: give it arrays that are already gathered (``accelerator.gather_for_metrics``).
 
     Args:
-        name: A name in `METRICS`.
-        task: Needed only for names that two tasks share, such as ``f1_macro``; single-label is the default.
+        name: A name in `METRICS`, or in `TEXT_METRICS`.
+        task: Needed only for names that two tasks share, such as ``f1_macro``; single-label is the default. The
+            metrics of texts have none.
 
     Raises:
         ConfigError: If there is no such metric; the message names the nearest.
     """
+    if task is None and name in TEXT_METRICS:
+        from nlpladder.evaluation.hub_text_metrics import build_text_metric
+
+        return build_text_metric(name)
     spec, found = metric_spec(name, task)
     from nlpladder.evaluation.hub_metrics import build_metric
 

@@ -8,17 +8,16 @@ tokenised twice. The counts are sacreBLEU's own (Post 2018), the formulas are wr
 
 from __future__ import annotations
 
-import hashlib
-import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import DataError
+from nlpladder.evaluation.example_statistics import ExampleStatistics, Measure, fingerprint_of, stack_columns
 
 Float = npt.NDArray[np.float64]
 References = Sequence[str] | Sequence[Sequence[str]]
@@ -55,8 +54,24 @@ _EXACT, _SENTENCES = 40, 41
 _MOST_WORD_PAIRS_OF_A_SENTENCE, _MOST_WORD_PAIRS = 200**2, 4_000_000
 
 
+_NO_TER = "TER was not computed: it was not asked for, or the texts are so long that it could take minutes."
+_EMPTY = "The references of these sentences are empty."
+#: The scores by name.
+MEASURES: Mapping[str, Measure] = {
+    "bleu": Measure("points", high=100.0, undefined=_EMPTY),
+    "bleu_lowercase": Measure("points", high=100.0, undefined=_EMPTY),
+    "chrf": Measure("points", high=100.0, undefined=_EMPTY),
+    "ter": Measure("points", higher_is_better=False, high=None, undefined=_NO_TER),
+    "length_ratio": Measure(
+        "", higher_is_better=None, high=None, undefined=_EMPTY,
+        note="Best at 1, where translations are as long as the references.",
+    ),
+    "exact_match": Measure(),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
-class SentenceStatistics:
+class SentenceStatistics(ExampleStatistics):
     """The counts of each sentence of one system's translation of a test set.
 
     Attributes:
@@ -64,8 +79,23 @@ class SentenceStatistics:
         fingerprint: Of the references, so that only systems measured on the same ones are compared; empty if unknown.
     """
 
-    columns: Float
-    fingerprint: str = ""
+    verb: ClassVar[str] = "translated"
+    unit_name: ClassVar[str] = "sentences"
+    outputs: ClassVar[str] = "translations"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return COLUMNS
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """The scores by name."""
+        return MEASURES
+
+    def values(self, sums: Float) -> dict[str, Float]:
+        """Return each score from sums of the columns, see `metric_values`."""
+        return metric_values(sums)
 
     @classmethod
     def of(
@@ -101,22 +131,7 @@ class SentenceStatistics:
             counts[:, _TER] = TER()._extract_corpus_statistics(hypotheses, streams)
         counts[:, _EXACT] = exact_matches(hypotheses, references)
         counts[:, _SENTENCES] = 1.0
-        digest = hashlib.sha256(json.dumps(listed).encode("ascii")).hexdigest()
-        return cls(counts, digest)
-
-    def __len__(self) -> int:
-        """Return the number of sentences."""
-        return len(self.columns)
-
-    def select(self, rows: Sequence[int] | npt.NDArray[Any]) -> SentenceStatistics:
-        """Return the statistics of some sentences: their numbers, or a mask of shape (sentences,)."""
-        indices = np.arange(len(self))[np.asarray(rows)]
-        digest = hashlib.sha256(self.fingerprint.encode() + indices.tobytes()).hexdigest() if self.fingerprint else ""
-        return SentenceStatistics(self.columns[indices], digest)
-
-    def to_columns(self) -> dict[str, Float]:
-        """Return the columns by name, to be written as a table."""
-        return {name: self.columns[:, place].copy() for place, name in enumerate(COLUMNS)}
+        return cls(counts, fingerprint_of(listed))
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, npt.ArrayLike], fingerprint: str = "") -> SentenceStatistics:
@@ -125,11 +140,7 @@ class SentenceStatistics:
         Raises:
             DataError: If a column is missing.
         """
-        missing = [name for name in COLUMNS if name not in columns]
-        if missing:
-            raise DataError(f"The table of sentence statistics lacks {', '.join(missing[:5])}: it has {len(columns)}.")
-        stacked = [np.asarray(columns[name], dtype=np.float64) for name in COLUMNS]
-        return cls(np.column_stack(stacked), fingerprint)
+        return cls(stack_columns(columns, COLUMNS, what="sentence"), fingerprint)
 
 
 def metric_values(sums: Float) -> dict[str, Float]:
@@ -246,41 +257,49 @@ def signatures(*, num_references: int = 1) -> dict[str, str]:
     return {name: str(metric.get_signature()) for name, metric in metrics.items()}
 
 
-def check_translations(hypotheses: Sequence[str], references: References) -> list[list[str]]:
-    """Refuse translations that cannot be scored; return the references as one list per sentence.
+def check_translations(
+    hypotheses: Sequence[str], references: References, *, what: str = "translation", unit: str = "sentence"
+) -> list[list[str]]:
+    """Refuse texts that cannot be scored; return the references as one list per sentence.
+
+    Args:
+        hypotheses: See `SentenceStatistics.of`.
+        references: See `SentenceStatistics.of`.
+        what: What messages call a hypothesis.
+        unit: What messages call an example.
 
     Raises:
         DataError: See `SentenceStatistics.of`.
     """
     for name, given in (("hypotheses", hypotheses), ("references", references)):
         if isinstance(given, str):
-            raise DataError(f"The {name} are one string: give a list with one entry per sentence.")
+            raise DataError(f"The {name} are one string: give a list with one entry per {unit}.")
     if len(hypotheses) != len(references):
         raise DataError(
-            f"There are {len(hypotheses):,} translations and {len(references):,} references: each sentence needs one "
+            f"There are {len(hypotheses):,} {what}s and {len(references):,} references: each {unit} needs one "
             "of both, in the same order."
         )
     if not len(hypotheses):
-        raise DataError("There are no translations to score: give at least one sentence.")
-    listed = [[entry] if isinstance(entry, str) else _as_list(entry, row) for row, entry in enumerate(references)]
+        raise DataError(f"There are no {what}s to score: give at least one {unit}.")
+    listed = [[entry] if isinstance(entry, str) else _as_list(entry, row, unit) for row, entry in enumerate(references)]
     for row, (text, rights) in enumerate(zip(hypotheses, listed, strict=True)):
         if not isinstance(text, str):
-            raise DataError(f"Translation number {row} is {text!r}: expected a text (an empty one counts as no words).")
+            raise DataError(
+                f"{what.capitalize()} number {row} is {text!r}: expected a text (an empty one counts as no words)."
+            )
         if not rights:
-            raise DataError(f"Sentence number {row} has no reference: give at least one.")
+            raise DataError(f"{unit.capitalize()} number {row} has no reference: give at least one.")
         for right in rights:
             if not isinstance(right, str):
-                raise DataError(f"A reference of sentence number {row} is {right!r}: expected a text.")
+                raise DataError(f"A reference of {unit} number {row} is {right!r}: expected a text.")
     if not any(right.strip() for rights in listed for right in rights):
-        raise DataError(
-            f"All references of the {len(listed):,} sentences are empty: there is nothing to score against."
-        )
+        raise DataError(f"All references of the {len(listed):,} {unit}s are empty: there is nothing to score against.")
     return listed
 
 
-def _as_list(entry: Any, row: int) -> list[str]:
+def _as_list(entry: Any, row: int, unit: str) -> list[str]:
     if not isinstance(entry, (list, tuple, np.ndarray)):
-        raise DataError(f"The reference of sentence number {row} is {entry!r}: expected a text or a list of texts.")
+        raise DataError(f"The reference of {unit} number {row} is {entry!r}: expected a text or a list of texts.")
     return list(entry)
 
 

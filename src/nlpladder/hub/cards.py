@@ -80,6 +80,71 @@ CARD_TEXTS: Mapping[str, CardText] = {
         limits="Vectors carry the associations of their training text, those about groups of people included; no bias "
         "measurement was made in this run.",
     ),
+    "text_generation": CardText(
+        task="text-generation",
+        interface="Input: a text. Output: its probability, token by token, or a continuation.",
+        usage='model.score(["a text"])  # natural log-probabilities, token by token\n'
+        'model.generate(["the film"])  # a continuation; see nlpladder.generation.GenerationOptions',
+        results="95 % bootstrap intervals over test texts. Bits per byte and perplexity per word compare models of any "
+        "vocabulary, perplexity only those of the same tokens.",
+        speed_unit="tokens",
+        limits="It writes as its training texts and those of its base model do, and what they say of people it says "
+        "too; no bias measurement was made in this run. Nothing that it states is checked.",
+    ),
+    "instructions": CardText(
+        task="text-generation",
+        interface="Input: a conversation that ends with the user. Output: the assistant's answer. The chat template "
+        "is saved with the tokenizer.",
+        usage="# python scripts/chat.py PATH_OR_REPO_ID talks to it in a terminal\n"
+        'model.score(["a text"])  # natural log-probabilities, token by token',
+        results="95 % bootstrap intervals over test conversations; losses are those of the answers alone.",
+        speed_unit="tokens",
+        limits="It follows instructions like those it was trained on, states falsehoods as readily as truths, and was "
+        "neither made safe nor measured for bias in this run.",
+    ),
+    "preferences": CardText(
+        task="text-generation",
+        interface="Input: a conversation that ends with the user. Output: the assistant's answer. The chat template "
+        "is saved with the tokenizer.",
+        usage="# python scripts/chat.py PATH_OR_REPO_ID talks to it in a terminal\n"
+        'model.score(["a text"])  # natural log-probabilities, token by token',
+        results="95 % bootstrap intervals over held-out pairs: how often, and by how much, the implicit reward of the "
+        "better answer is above that of the worse one.",
+        speed_unit="pairs",
+        limits="It prefers what its annotators preferred; no bias measurement was made in this run. A higher reward is "
+        "no proof of a better answer.",
+    ),
+    "text_to_text": CardText(
+        task="text-generation",
+        interface="Input: a text. Output: a text.",
+        usage='model.translate(["a text"])[0].text\n'
+        'model.translate(["a text"], num_beams=4, n_best=3)  # alternatives with scores',
+        results="95 % bootstrap intervals over test examples; an example with several references counts once. "
+        "sacreBLEU's signatures stand in metrics.json.",
+        speed_unit="texts",
+        limits="For texts like those it was trained on. It may leave facts out or invent some; no bias measurement was "
+        "made in this run.",
+    ),
+    "token_classification": CardText(
+        task="token-classification",
+        interface="Input: the words of a sentence, or a text. Output: a tag for each word ({labels}).",
+        usage='model.predict([["George", "lives", "in", "Paris"]])  # a tag for every word\n'
+        'model.entities("George lives in Paris.")  # spans with their type, characters and score',
+        results="95 % bootstrap intervals over test sentences. An entity counts when its type and both of its ends "
+        "are right.",
+        speed_unit="sentences",
+        limits="For texts like those it was trained on; names of other regions, languages and times are found less "
+        "well, and no bias measurement was made in this run.",
+    ),
+    "question_answering": CardText(
+        task="question-answering",
+        interface="Input: a question and a text. Output: the words of the text that answer it.",
+        usage='model.answer(["Who came?"], ["Yesterday Ada came."])[0].text',
+        results="95 % bootstrap intervals over test questions; exact match and F1 as in the official SQuAD script.",
+        speed_unit="questions",
+        limits="It always points at words of the text it is given, also where they answer nothing, unless it was "
+        "trained with unanswerable questions. No bias measurement was made in this run.",
+    ),
 }
 
 

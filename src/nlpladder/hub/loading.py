@@ -27,6 +27,17 @@ GENERATORS: dict[str, str] = {
     "MTModel": "nlpladder.models.translation:Translator",
     "ForCausalLM": "nlpladder.models.neural_language_model:NeuralLanguageModel",
     "LMHeadModel": "nlpladder.models.neural_language_model:NeuralLanguageModel",
+    "ForTokenClassification": "nlpladder.models.token_classifier:TokenClassifier",
+    "ForQuestionAnswering": "nlpladder.models.question_answerer:QuestionAnswerer",
+}
+
+#: What an adapter says that it is for -> what holds it, its base and the tokenizer.
+ADAPTED: dict[str, str] = {
+    "SEQ_CLS": "nlpladder.models.sequence_classifier:SequenceClassifier",
+    "TOKEN_CLS": GENERATORS["ForTokenClassification"],
+    "QUESTION_ANS": GENERATORS["ForQuestionAnswering"],
+    "CAUSAL_LM": GENERATORS["ForCausalLM"],
+    "SEQ_2_SEQ_LM": GENERATORS["ForConditionalGeneration"],
 }
 
 
@@ -39,13 +50,13 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
         arguments: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
 
     Returns:
-        A `TextClassifier`, `LanguageModel`, `WordEmbeddings` or a `Translator`, by what the folder holds; the first
-        three are interfaces of `nlpladder.protocols`.
+        A `TextClassifier`, `LanguageModel`, `WordEmbeddings`, `Translator`, `TokenClassifier` or `QuestionAnswerer`,
+        by what the folder holds; the first three are interfaces of `nlpladder.protocols`.
 
     Raises:
         ModelError: when there is no model, or it is damaged or of an unknown kind.
     """
-    from nlpladder.models.pretrained.loading import check_reachable
+    from nlpladder.models.pretrained.loading import adapter_config, check_reachable
 
     path = os.fspath(path_or_repo_id)
     if os.path.isfile(path):
@@ -55,6 +66,9 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
             "nlpladder.models.ngram.model)."
         )
     check_reachable(path)
+    adapter = adapter_config(path, arguments) if _may_be_adapter(path) else None
+    if adapter is not None and adapter.get("task_type") in ADAPTED:
+        return _class_of(ADAPTED[adapter["task_type"]]).from_pretrained(path, base_model=base_model, **arguments)
     config = _read_config(path, arguments)
     model_type = config.get("model_type")
     if model_type in ARTEFACTS:
@@ -62,10 +76,16 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
     for architecture in config.get("architectures") or ():
         for ending, wrapper in GENERATORS.items():
             if architecture.endswith(ending):
-                return _class_of(wrapper).from_pretrained(path, **arguments)
+                moved = {} if base_model is None else {"base_model": base_model}
+                return _class_of(wrapper).from_pretrained(path, **moved, **arguments)
     from nlpladder.models.sequence_classifier import SequenceClassifier
 
     return SequenceClassifier.from_pretrained(path, base_model=base_model, **arguments)
+
+
+def _may_be_adapter(path: str) -> bool:
+    """Tell whether it is worth looking: in a folder that is quick, a Hub id takes a request."""
+    return not os.path.isdir(path) or (Path(path) / "adapter_config.json").is_file()
 
 
 def _class_of(entry: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from nlpladder.errors import ConfigError, did_you_mean
 from nlpladder.ladder.classification import CLASSIFICATION
 from nlpladder.ladder.embeddings import EMBEDDINGS
+from nlpladder.ladder.finetuning import FINETUNING
 from nlpladder.ladder.language_modeling import LANGUAGE_MODELING
 from nlpladder.ladder.rung import Rung, TaskName
 from nlpladder.ladder.translation import TRANSLATION
@@ -18,7 +19,7 @@ from nlpladder.ladder.translation import TRANSLATION
 __all__ = ["LADDER", "Rung", "TaskName", "choose_rungs", "find_rung"]
 
 #: Every rung, task by task, each task from the bottom up.
-LADDER: tuple[Rung, ...] = (*CLASSIFICATION, *EMBEDDINGS, *LANGUAGE_MODELING, *TRANSLATION)
+LADDER: tuple[Rung, ...] = (*CLASSIFICATION, *EMBEDDINGS, *LANGUAGE_MODELING, *TRANSLATION, *FINETUNING)
 
 
 def find_rung(name: str, *, task: TaskName | None = None) -> Rung:

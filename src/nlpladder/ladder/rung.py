@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: How a rung is trained: counted and solved, trained from random weights, or fine-tuned from a pretrained encoder.
+#: How a rung is trained: counted and solved, trained from random weights, or fine-tuned from a pretrained model.
 Kind = Literal["classic", "neural", "pretrained"]
-#: What a climb can be about.
-TaskName = Literal["classification", "embeddings", "language_modeling", "translation"]
+#: The jobs that rungs are for; a climb can be about the first four.
+TaskName = Literal[
+    "classification", "embeddings", "language_modeling", "translation",
+    "text_generation", "instructions", "preferences", "text_to_text", "token_classification", "question_answering",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

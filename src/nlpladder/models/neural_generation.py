@@ -2,35 +2,32 @@
 
 `generate` runs greedily over scores from which the last processor has already drawn: it leaves one token per row. So
 every prompt has its own stream of random numbers, and what a seed gives does not depend on the other prompts of the
-batch nor on torch's global state. The filters before it are those of transformers, in its order.
+batch nor on torch's global state.
+
+A model with a limited number of positions goes on beyond them: where its window is full, the beginning of the text is
+left out and the rest is read again, as nanoGPT crops its context, but for many tokens at once.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    MinPLogitsWarper,
-    StoppingCriteria,
-    StoppingCriteriaList,
-    SuppressTokensLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from nlpladder.generation import GenerationOptions
-
-#: Turns the token ids of a continuation into its text, given the number of the prompt in the batch; -1 is no prompt.
-Decode = Callable[[int, Sequence[int]], str]
+from nlpladder.models.neural_processors import (
+    Decode,
+    StopAtText,
+    StopWhenCancelled,
+    logits_processors,
+    random_streams,
+)
 
 
 def generate_tokens(
@@ -46,11 +43,13 @@ def generate_tokens(
     first_index: int = 0,
     streamer: Any = None,
     cancelled: threading.Event | None = None,
+    window: int | None = None,
+    stride: int | None = None,
 ) -> list[list[int]]:
     """Continue a batch of prompts.
 
     Args:
-        model: Any causal language model with `generate`.
+        model: Any causal language model with `generate`, or an adapter around one.
         prompts: Token ids of each prompt; at least one each.
         options: How to draw.
         decode: For the stop strings.
@@ -59,45 +58,145 @@ def generate_tokens(
         never: Ids that are never drawn.
         pad_id: Fills the left of shorter prompts.
         first_index: Number of the first prompt, which with the seed gives its stream of random numbers.
-        streamer: Gets every token as it comes, as `transformers.TextStreamer` does.
+        streamer: Gets every token as it comes, as `transformers.TextStreamer` does; not with beams.
         cancelled: Ends the generation when set.
+        window: Positions of the model. A text that fills them goes on from its last ones. None: no limit. Beams never
+            go beyond it.
+        stride: Positions that are freed at once, at most; by default half the window. The rest is read again.
 
     Returns:
         The new ids of each prompt, without the end mark.
     """
-    longest = max(map(len, prompts))
-    device = next(model.parameters()).device
-    ids = torch.tensor([[pad_id] * (longest - len(row)) + list(row) for row in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in prompts], device=device)
-    config = GenerationConfig(
-        max_new_tokens=options.max_new_tokens,  # the default length is 20
-        do_sample=False,
-        num_beams=1,
-        repetition_penalty=1.0,
-        pad_token_id=pad_id,
-        eos_token_id=list(end_ids) or None,
-        bos_token_id=int(prompts[0][0]),
-    )
-    stopping: list[StoppingCriteria] = (
-        [_StopAtText(options.stop_strings, decode, longest)] if options.stop_strings else []
-    )
-    if cancelled is not None:
-        stopping.append(_StopWhenCancelled(cancelled))
-    with _OnlyGivenSettings(model):
-        output = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            generation_config=config,
-            logits_processor=_processors(options, marks, never, len(prompts), first_index, mask),
-            stopping_criteria=StoppingCriteriaList(stopping),
-            streamer=streamer,
-        )
-    ends = set(end_ids)
-    continuations = []
-    for row, written in enumerate(output[:, longest:].tolist()):
-        stop = next((place for place, token in enumerate(written) if token in ends), len(written))
-        continuations.append(_cut_at_stop(written[:stop], row, options.stop_strings, decode))
-    return continuations
+    written: list[list[int]] = [[] for _ in prompts]
+    for rows in _readable_together(model, prompts):
+        texts = _Texts(prompts, rows, options, first_index)
+        while texts.rows and texts.remaining:
+            if window is not None and options.num_beams == 1:
+                texts.crop(window, max(1, window // 2) if stride is None else stride)
+            texts.write(
+                model, decode, window, streamer=streamer, cancelled=cancelled,
+                marks=marks, end_ids=end_ids, never=never, pad_id=pad_id,
+            )  # fmt: skip
+            if cancelled is not None and cancelled.is_set():
+                break
+        for row in rows:
+            written[row] = texts.written[row]
+    return written
+
+
+class _Texts:
+    """Texts that are being written side by side; those that have ended leave."""
+
+    def __init__(
+        self, prompts: Sequence[Sequence[int]], rows: Sequence[int], options: GenerationOptions, first_index: int
+    ) -> None:
+        self.rows = list(rows)  # those that go on
+        self.options = options
+        self.remaining = options.max_new_tokens
+        self.read = {row: list(prompts[row]) for row in rows}  # what the model sees of each text
+        self.left_out: dict[int, list[int]] = {row: [] for row in rows}  # what it saw once
+        self.written: dict[int, list[int]] = {row: [] for row in rows}
+        streams = random_streams(options.seed, [first_index + row for row in rows])
+        self.streams = dict(zip(rows, streams, strict=True))
+
+    def crop(self, window: int, stride: int) -> None:
+        """Leave out the beginning of texts that fill the window."""
+        for row in self.rows:
+            read = self.read[row]
+            if len(read) >= window:
+                kept = max(1, window - min(self.remaining, stride))
+                self.left_out[row] += read[:-kept]
+                self.read[row] = read[-kept:]
+
+    def write(
+        self,
+        model: Any,
+        decode: Decode,
+        window: int | None,
+        *,
+        marks: Sequence[int],
+        end_ids: Sequence[int],
+        never: Sequence[int],
+        pad_id: int,
+        streamer: Any,
+        cancelled: threading.Event | None,
+    ) -> None:
+        """Write until the window of one of the texts is full, or all have ended."""
+        rows, options = self.rows, self.options
+        longest = max(len(self.read[row]) for row in rows)
+        new = self.remaining
+        if window is not None and options.num_beams == 1:
+            new = max(1, min(new, window - longest))
+        device = next(model.parameters()).device
+        ids = torch.tensor([[pad_id] * (longest - len(self.read[row])) + self.read[row] for row in rows], device=device)
+        mask = torch.tensor(
+            [[0] * (longest - len(self.read[row])) + [1] * len(self.read[row]) for row in rows], device=device
+        )  # (rows, longest)
+        stopping: list[StoppingCriteria] = []
+        if options.stop_strings:
+            before = [self.written[row] for row in rows]
+            stopping.append(StopAtText(options.stop_strings, decode, longest, rows, before))
+        if cancelled is not None:
+            stopping.append(StopWhenCancelled(cancelled))
+        with _OnlyGivenSettings(model):
+            output = model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=GenerationConfig(
+                    max_new_tokens=new,  # the default length is 20
+                    do_sample=False,
+                    num_beams=options.num_beams,
+                    length_penalty=options.length_penalty if options.num_beams > 1 else 1.0,
+                    repetition_penalty=1.0,
+                    pad_token_id=pad_id,
+                    eos_token_id=list(end_ids) or None,
+                    bos_token_id=self.read[rows[0]][0],
+                ),
+                logits_processor=logits_processors(
+                    options, marks=marks, never=never, mask=mask, streams=[self.streams[row] for row in rows],
+                    earlier=[self.left_out[row] for row in rows] if any(self.left_out.values()) else (),
+                ),
+                stopping_criteria=StoppingCriteriaList(stopping),
+                streamer=streamer,
+            )  # fmt: skip
+        self.remaining -= new
+        ends = set(end_ids)
+        for row, found in zip(list(rows), output[:, longest:].tolist(), strict=True):
+            stop = next((place for place, token in enumerate(found) if token in ends), len(found))
+            text = [*self.written[row], *found[:stop]]
+            self.written[row] = _cut_at_stop(text, row, options.stop_strings, decode)
+            self.read[row] = [*self.read[row], *found[:stop]]
+            if stop < len(found) or len(self.written[row]) < len(text) or _stopped(text, row, options, decode):
+                self.rows = [one for one in self.rows if one != row]
+
+
+def _stopped(text: Sequence[int], row: int, options: GenerationOptions, decode: Decode) -> bool:
+    return bool(options.stop_strings) and any(stop in decode(row, text) for stop in options.stop_strings)
+
+
+def _readable_together(model: Any, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return which prompts may stand in one batch: all, but for learnt prompts only those of one length.
+
+    peft puts the learnt vectors before the padding of shorter prompts and counts positions over it: what a prompt gets
+    would depend on the others.
+    """
+    if not learns_prompt(model):
+        return [list(range(len(prompts)))]
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for row, prompt in enumerate(prompts):
+        by_length[len(prompt)].append(row)
+    return list(by_length.values())
+
+
+def learns_prompt(model: Any) -> bool:
+    """Return whether an adapter puts learnt vectors before what the model reads: prompt, prefix and P-tuning."""
+    config = getattr(model, "active_peft_config", None) if hasattr(model, "peft_config") else None
+    return bool(getattr(config, "is_prompt_learning", False))
+
+
+def learnt_positions(model: Any) -> int:
+    """Return how many positions of the model such learnt vectors take."""
+    return int(model.active_peft_config.num_virtual_tokens) if learns_prompt(model) else 0
 
 
 def stream_text(
@@ -165,91 +264,8 @@ def _cut_at_stop(written: list[int], row: int, stop_strings: Sequence[str], deco
     return written[:low]
 
 
-def _processors(
-    options: GenerationOptions, marks: Sequence[int], never: Sequence[int], rows: int, first_index: int, mask: Tensor
-) -> LogitsProcessorList:
-    found: list[LogitsProcessor] = []
-    if never:
-        found.append(SuppressTokensLogitsProcessor(list(never), device=str(mask.device)))
-    if options.repetition_penalty != 1.0:
-        found.append(_RepetitionPenalty(options.repetition_penalty, marks, mask))
-    if options.do_sample:
-        if options.temperature != 1.0:
-            found.append(TemperatureLogitsWarper(options.temperature))
-        if options.top_k:
-            found.append(TopKLogitsWarper(options.top_k))
-        if options.top_p < 1.0:
-            found.append(TopPLogitsWarper(options.top_p))
-        if options.min_p:
-            found.append(MinPLogitsWarper(options.min_p))
-        found.append(_Draw(options.seed, range(first_index, first_index + rows)))
-    return LogitsProcessorList(found)
-
-
-class _RepetitionPenalty(LogitsProcessor):
-    """Keskar et al. 2019, equation 2, as transformers reads it (negative scores are multiplied), marks left alone.
-
-    The mark that every prompt begins after is often the end mark too: penalised, no text would end.
-    """
-
-    def __init__(self, penalty: float, marks: Sequence[int], mask: Tensor) -> None:
-        self.penalty, self.marks, self.mask = penalty, torch.tensor(list(marks), device=mask.device), mask.bool()
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        counts = ~torch.isin(input_ids, self.marks)
-        counts[:, : self.mask.shape[1]] &= self.mask  # padding was never said
-        seen = torch.zeros_like(scores)
-        seen.scatter_add_(1, input_ids, counts.to(scores.dtype))  # (rows, vocabulary)
-        return torch.where(seen > 0, torch.where(scores < 0, scores * self.penalty, scores / self.penalty), scores)
-
-
-class _Draw(LogitsProcessor):
-    """Draws one token of each row and leaves no other; each row has its own stream of random numbers."""
-
-    def __init__(self, seed: int | None, indices: Sequence[int]) -> None:
-        self.generators = [torch.Generator() for _ in indices]
-        for generator, index in zip(self.generators, indices, strict=True):
-            if seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed((seed * 1_000_003 + index) % 2**63)
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        points = torch.stack([torch.rand((), generator=one, dtype=torch.float64) for one in self.generators])
-        mass = torch.softmax(scores.double(), dim=-1).cumsum(-1)  # (rows, vocabulary)
-        # Scaled to each row's own total, a rounding error there cannot choose a token without mass.
-        points = (points.to(mass.device) * mass[:, -1])[:, None]
-        drawn = torch.searchsorted(mass, points, right=True).clamp(max=scores.shape[1] - 1)  # (rows, 1)
-        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
-
-
-class _StopAtText(StoppingCriteria):
-    """Ends a row once its new text holds a stop string."""
-
-    def __init__(self, stop_strings: Sequence[str], decode: Decode, prompt_length: int) -> None:
-        self.stop_strings, self.decode, self.prompt_length = stop_strings, decode, prompt_length
-        # A token has at least a byte, a character at most four. Anything that ended earlier was seen earlier.
-        self.tail = 4 * max(map(len, stop_strings)) + 8
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
-        written = input_ids[:, self.prompt_length :].tolist()
-        found = []
-        for row, ids in enumerate(written):
-            text = self.decode(row, ids) if len(ids) <= self.tail else self.decode(-1, ids[-self.tail :])
-            found.append(any(stop in text for stop in self.stop_strings))
-        return torch.tensor(found, device=input_ids.device)
-
-
-class _StopWhenCancelled(StoppingCriteria):
-    def __init__(self, cancelled: threading.Event) -> None:
-        self.cancelled = cancelled
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
-        return torch.full((len(input_ids),), self.cancelled.is_set(), device=input_ids.device)
-
-
 class _QueueStreamer:
-    """Puts every new token into a queue; the first thing `generate` sends is the prompt."""
+    """Puts every new token into a queue; the first thing each call of `generate` sends is what it reads."""
 
     def __init__(self, tokens: queue.Queue[Any]) -> None:
         self.tokens, self.prompt_seen = tokens, False
@@ -261,18 +277,25 @@ class _QueueStreamer:
         self.prompt_seen = True
 
     def end(self) -> None:
-        """Nothing is held back here."""
+        """What comes next is what another call reads: nothing is held back here."""
+        self.prompt_seen = False
 
 
 class _OnlyGivenSettings:
-    """Keeps a checkpoint's own generation settings, such as a temperature, from joining those asked for."""
+    """Keeps a checkpoint's own generation settings, such as a temperature, from joining those asked for.
+
+    An adapter has settings of its own, which peft copies over those of its base: both come back.
+    """
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        base = model.get_base_model() if hasattr(model, "peft_config") else model
+        self.models = [base] if base is model else [model, base]
 
     def __enter__(self) -> None:
-        self.kept = self.model.generation_config
-        self.model.generation_config = GenerationConfig()
+        self.kept = [one.generation_config for one in self.models]
+        for one in self.models:
+            one.generation_config = GenerationConfig()
 
     def __exit__(self, *_: object) -> None:
-        self.model.generation_config = self.kept
+        for one, kept in zip(self.models, self.kept, strict=True):
+            one.generation_config = kept

@@ -142,22 +142,29 @@ class NeuralLanguageModel:
         """Return a continuation of each prompt, without the prompt and up to the end mark.
 
         With a seed, what a prompt gets depends on its place in the list, and not on the other prompts. The continuation
-        ends behind a stop string. The unknown token, padding and mask are never drawn. A prompt that leaves no room for
-        the new tokens loses its beginning, which is logged.
+        ends behind a stop string. The unknown token, padding and mask are never drawn.
+
+        A text may grow beyond the positions of the model: where they are full, its beginning is left out and what
+        remains is read again, as nanoGPT crops its context. At most half of the positions are freed at once, so that
+        each token is drawn after at least half a window, and reading again costs little. Up to there, a text is the
+        same whatever `max_new_tokens`. A prompt that fills the positions loses its beginning at once, which is logged.
+        Beam search holds prompt and new tokens in one window.
 
         Args:
             prompts: Texts; an empty one gives a text from its beginning.
             options: How to draw.
 
         Raises:
-            ConfigError: More new tokens are asked for than the model has positions.
+            ConfigError: Beam search is to write more new tokens than the model has positions.
         """
         from nlpladder.models.neural_generation import cut_text, generate_tokens
 
         options = options or GenerationOptions()
         rows = self._prompts(prompts, options)
         texts: list[str] = []
-        at_once = max(1, _PROMPT_TOKENS_AT_ONCE // (max(map(len, rows), default=1) + options.max_new_tokens))
+        longest = max(map(len, rows), default=1) + options.max_new_tokens
+        longest = min(longest, self.positions or longest) * options.num_beams
+        at_once = max(1, _PROMPT_TOKENS_AT_ONCE // longest)
         for start in range(0, len(rows), at_once):
             batch = rows[start : start + at_once]
 
@@ -166,8 +173,9 @@ class NeuralLanguageModel:
 
             with self._scoring():
                 continuations = generate_tokens(
-                    self.model, batch, options, first_index=start, decode=decode, **self.encoder.generation_ids()
-                )
+                    self.model, batch, options, first_index=start, decode=decode, window=self.positions,
+                    **self.generation_ids(),
+                )  # fmt: skip
             texts.extend(
                 cut_text(self.encoder.continuation(prompt, ids), options.stop_strings)
                 for prompt, ids in zip(batch, continuations, strict=True)
@@ -177,16 +185,20 @@ class NeuralLanguageModel:
     def stream(self, prompt: str, options: GenerationOptions | None = None) -> Iterator[str]:
         """Yield a continuation piece by piece; the pieces together are what `generate([prompt])` returns.
 
+        Beam search knows its text only at the end: it comes as one piece.
+
         Args:
             prompt: A text; may be empty.
             options: How to draw.
 
         Raises:
-            ConfigError: More new tokens are asked for than the model has positions.
+            ConfigError: As `generate`.
         """
         from nlpladder.models.neural_generation import generate_tokens, stream_text
 
         options = options or GenerationOptions()
+        if options.num_beams > 1:
+            return (text for text in self.generate([prompt], options) if text)
         rows = self._prompts([prompt], options)
 
         def decode(ids: Sequence[int]) -> str:
@@ -196,14 +208,46 @@ class NeuralLanguageModel:
             with self._scoring():
                 generate_tokens(
                     self.model, rows, options, decode=lambda _, ids: decode(ids), streamer=streamer,
-                    cancelled=cancelled, **self.encoder.generation_ids(),
+                    cancelled=cancelled, window=self.positions, **self.generation_ids(),
                 )  # fmt: skip
 
         return stream_text(run, decode, options.stop_strings)
 
+    @property
+    def positions(self) -> int | None:
+        """How many tokens the model can read at once; None where nothing limits them.
+
+        Learnt vectors of an adapter (prompt, prefix and P-tuning) take some of the model's positions.
+        """
+        if self.is_recurrent:
+            return None
+        from nlpladder.models.neural_generation import learnt_positions
+
+        limit = _positions(self.model.config)
+        return None if limit is None else limit - learnt_positions(self.model)
+
+    def generation_ids(self) -> dict[str, Any]:
+        """Return the ids that generation treats in their own way, as `generate_tokens` takes them.
+
+        A chat model often has an end mark for its turns beside that of its pretraining: only the settings of its
+        generation, or its tokenizer, name it. All of them end a text.
+        """
+        found = self.encoder.generation_ids()
+        named = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        more = [*(named if isinstance(named, (list, tuple)) else [named]), self.tokenizer.eos_token_id]
+        ends = list(dict.fromkeys([*found["end_ids"], *(int(one) for one in more if one is not None)]))
+        return {
+            **found,
+            "end_ids": ends,
+            "marks": sorted({*found["marks"], *ends}),
+            "never": [one for one in found["never"] if one not in ends],
+        }
+
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write model and tokenizer into one folder, in the layout of transformers."""
-        self.model.save_pretrained(save_directory)
+        """Write model and tokenizer into one folder, in the layout of transformers (or peft)."""
+        from nlpladder.models.pretrained.adapter_files import save_model
+
+        save_model(self.model, save_directory)
         self.tokenizer.save_pretrained(save_directory)
 
     def push_to_hub(self, repo_id: str, **arguments: Any) -> None:
@@ -219,22 +263,24 @@ class NeuralLanguageModel:
         *,
         context_window: int | None = None,
         stride: int | None = None,
+        base_model: str | None = None,
         **arguments: Any,
     ) -> Self:
         """Load from a folder or a Hub id.
 
         Args:
-            path: Any causal language model with safetensors weights and a fast tokenizer.
+            path: Any causal language model with safetensors weights and a fast tokenizer, or an adapter for one.
             context_window: See the class.
             stride: See the class.
+            base_model: Where an adapter's base lies, when it has moved.
             arguments: Passed on to ``from_pretrained`` (revision, token, cache_dir, …).
 
         Raises:
             ModelError: Something is missing, damaged, or does not fit.
         """
-        from nlpladder.models.pretrained.causal_loading import load_causal_model
+        from nlpladder.models.pretrained.loading import load_model
 
-        model, tokenizer = load_causal_model(os.fspath(path), **arguments)
+        model, tokenizer = load_model(path, head="causal", base_model=base_model, **arguments)
         return cls(model, tokenizer, context_window=context_window, stride=stride)
 
     def _log_probabilities(
@@ -249,24 +295,28 @@ class NeuralLanguageModel:
             return score_in_windows(self.model, inputs, targets, window=window, stride=stride, pad_id=pad_id)
 
     def _prompts(self, prompts: Sequence[str], options: GenerationOptions) -> list[list[int]]:
-        """Encode prompts, cut on the left to what leaves room for the new tokens."""
+        """Encode prompts; those that leave no room for a new token are cut on the left."""
         rows = [self.encoder.prompt(text.ids) for text in self.encoder.encode(check_texts(prompts))]
-        limit = None if self.is_recurrent else _positions(self.model.config)
+        limit, new = self.positions, options.max_new_tokens
         if limit is None:
             return rows
-        room = limit - options.max_new_tokens
-        if room < 1:
-            raise ConfigError(
-                f"max_new_tokens is {options.max_new_tokens}, but the model has {limit} positions, which prompt and "
-                f"new tokens share. Ask for at most {limit - 1}."
-            )
+        if options.num_beams > 1:
+            longest = room = limit - new
+            if room < 1:
+                raise ConfigError(
+                    f"max_new_tokens is {new}, but the model has {limit} positions, which prompt and new tokens share "
+                    f"in a beam search. Ask for at most {limit - 1}, or set num_beams to 1."
+                )
+        else:
+            longest, room = limit - 1, max(1, limit - min(new, limit // 2))
         for number, row in enumerate(rows):
-            if len(row) > room:
+            if len(row) > longest:
                 logger.warning(
-                    "Prompt %d has %s tokens; with %d new ones the model's %d positions hold its last %d. The "
-                    "beginning is left out.", number, f"{len(row):,}", options.max_new_tokens, limit, room,
+                    "Prompt %d has %s tokens; with new ones the model's %d positions hold its last %d. The beginning "
+                    "is left out.", number, f"{len(row):,}", limit, room,
                 )  # fmt: skip
-        return [row[-room:] for row in rows]
+                rows[number] = row[-room:]
+        return rows
 
     def _given_window_and_stride(self, window: int | None, stride: int | None) -> tuple[int, int]:
         if window is None and stride is None:
@@ -274,7 +324,7 @@ class NeuralLanguageModel:
         return self._window_and_stride(self.context_window if window is None else window, stride)
 
     def _window_and_stride(self, window: int | None, stride: int | None) -> tuple[int, int]:
-        limit = None if self.is_recurrent else _positions(self.model.config)
+        limit = self.positions
         if window is None:
             window = min(limit or LONGEST_WINDOW, LONGEST_WINDOW)
         if window < 1 or (limit is not None and window > limit):

@@ -11,7 +11,6 @@ Two kinds of context:
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
+from nlpladder.models.target_scores import TargetScores
 from nlpladder.nn.output_loss import IGNORED
 
 Ids = npt.NDArray[np.int64]
-#: Logits of one forward pass at most. On a CPU, 32 MiB of them are read again from its cache: an LSTM with 33,000 words
-#: scored 1,512 tokens a second so, and 837 with four times as many.
+#: Logits of one forward pass at most, where they must be held (see `TargetScores`). On a CPU, 32 MiB of them are read
+#: again from its cache: an LSTM with 33,000 words scored 1,512 tokens a second so, and 837 with four times as many.
 _CPU_LOGITS_AT_ONCE = 2**23
 _ACCELERATOR_LOGITS_AT_ONCE = 2**27
 _TOKENS_AT_ONCE = 8192
@@ -91,9 +89,9 @@ def score_in_windows(
         for part in sliding_windows(len(ids), window=window, stride=stride, sequence=number)
     ]
     windows.sort(key=lambda part: (part.end - part.begin, part.sequence, part.begin))
-    cuts_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+    score = TargetScores(model)
     device = next(model.parameters()).device
-    for batch in _batches(windows, _tokens_at_once(model)):
+    for batch in _batches(windows, _tokens_at_once(model, score.chunked)):
         longest = max(part.end - part.begin for part in batch)
         ids = np.full((len(batch), longest), pad_id, dtype=np.int64)
         aims = np.full((len(batch), longest), IGNORED, dtype=np.int64)
@@ -107,10 +105,9 @@ def score_in_windows(
         arguments: dict[str, Any] = {"use_cache": False}
         if not mask.all():  # without a mask, attention takes its fastest path
             arguments["attention_mask"] = torch.from_numpy(mask).to(device)
-        if cuts_logits:
-            arguments["logits_to_keep"] = longest - first
-        logits = model(input_ids=torch.from_numpy(ids).to(device), **arguments).logits[:, -(longest - first) :]
-        scores = _log_probabilities(logits, torch.from_numpy(aims[:, first:]).to(device))  # (rows, tokens - first)
+        wanted = torch.from_numpy(aims[:, first:]).to(device)  # (rows, tokens - first)
+        scored, _ = score(wanted, input_ids=torch.from_numpy(ids).to(device), **arguments)
+        scores = scored.double().cpu().numpy()
         for row, part in enumerate(batch):
             begin, end = part.scored - part.begin - first, part.end - part.begin - first
             found[part.sequence][part.scored : part.end] = scores[row, begin:end]
@@ -137,7 +134,8 @@ def score_with_state(
     """
     found = [np.zeros(len(ids)) for ids in inputs]
     order = sorted(range(len(inputs)), key=lambda number: (-len(inputs[number]), number))
-    budget = _tokens_at_once(model)
+    score = TargetScores(model)
+    budget = _tokens_at_once(model, score.chunked)
     device = next(model.parameters()).device
     rows_at_once = max(1, budget // chunk)
     start = 0
@@ -155,8 +153,11 @@ def score_with_state(
                 part = inputs[number][begin : begin + width]
                 ids[row, : len(part)] = part
                 aims[row, : len(part)] = targets[number][begin : begin + width]
-            output = model(input_ids=torch.from_numpy(ids).to(device), past_key_values=state, use_cache=True)
-            scores = _log_probabilities(output.logits, torch.from_numpy(aims).to(device))  # (rows, width)
+            scored, output = score(
+                torch.from_numpy(aims).to(device), input_ids=torch.from_numpy(ids).to(device),
+                past_key_values=state, use_cache=True,
+            )  # fmt: skip
+            scores = scored.double().cpu().numpy()  # (rows, width)
             for row, number in enumerate(rows):
                 end = min(begin + width, len(inputs[number]))
                 found[number][begin:end] = scores[row, : end - begin]
@@ -169,17 +170,10 @@ def score_with_state(
     return found
 
 
-def _log_probabilities(logits: Tensor, targets: Tensor) -> npt.NDArray[np.float64]:
-    """Log-softmax in float32, gathered; 0 where the target is -100."""
-    vocabulary = logits.shape[-1]
-    losses = F.cross_entropy(
-        logits.float().reshape(-1, vocabulary), targets.reshape(-1), ignore_index=IGNORED, reduction="none"
-    )
-    scores: npt.NDArray[np.float64] = -losses.view(targets.shape).double().cpu().numpy()
-    return scores
-
-
-def _tokens_at_once(model: Any) -> int:
+def _tokens_at_once(model: Any, chunked: bool) -> int:
+    """Return how many tokens are read at once: a bound on memory, and on the logits where all must be held."""
+    if chunked:
+        return _TOKENS_AT_ONCE
     output = model.get_output_embeddings()
     vocabulary = 50_000 if output is None else int(output.weight.shape[0])
     on_cpu = next(model.parameters()).device.type == "cpu"

@@ -88,10 +88,9 @@ class SequenceClassifier:
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write model and tokenizer into one folder, in the layout of transformers (or peft)."""
-        self.model.save_pretrained(save_directory)
-        if hasattr(self.model, "peft_config"):
-            # peft saves no model config; without it the label names would be lost.
-            self.model.config.save_pretrained(save_directory)
+        from nlpladder.models.pretrained.adapter_files import save_model
+
+        save_model(self.model, save_directory)
         self.tokenizer.save_pretrained(save_directory)
 
     def push_to_hub(self, repo_id: str, **arguments: Any) -> None:
@@ -103,9 +102,9 @@ class SequenceClassifier:
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], *, base_model: str | None = None, **arguments: Any) -> Self:
         """Load from a folder or a Hub id; see `nlpladder.models.pretrained.loading`."""
-        from nlpladder.models.pretrained.loading import load_sequence_classifier
+        from nlpladder.models.pretrained.loading import load_model
 
-        model, tokenizer = load_sequence_classifier(os.fspath(path), base_model=base_model, **arguments)
+        model, tokenizer = load_model(path, head="classification", base_model=base_model, **arguments)
         return cls(model, tokenizer)
 
     def _pad(self, rows: list[list[int]]) -> dict[str, Tensor]:
@@ -116,12 +115,14 @@ class SequenceClassifier:
 
 def usable_length(model: Any, tokenizer: Any, wanted: int | None) -> int:
     """Return the number of tokens that model and tokenizer both take, at most `wanted`."""
+    from nlpladder.models.pretrained.adapters import virtual_tokens
+
     limits = [tokenizer.model_max_length, wanted or 512]
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions:
         # RoBERTa's positions start after the padding index, so two of its table's rows are never used.
         offset = (model.config.pad_token_id or 0) + 1 if model.config.model_type in _OFFSET_POSITIONS else 0
-        limits.append(positions - offset)
+        limits.append(positions - offset - virtual_tokens(model))
     return int(min(limits))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,8 @@ import numpy as np
 from nlpladder.errors import ConfigError, ModelError
 from nlpladder.models.alignment import copied_words, fill_unknown
 from nlpladder.models.targets import check_texts
-from nlpladder.models.translation_pieces import cut
+from nlpladder.models.translation_encoding import TextFormat, never_written, shortened, source_ids, target_ids
+from nlpladder.models.translation_pieces import cut, length_batches
 
 if TYPE_CHECKING:
     from nlpladder.models.translation_search import Hypothesis
@@ -51,6 +52,7 @@ class _Source:
 
     text: str
     ids: list[int]
+    note: str | None = None
 
 
 class Translator:
@@ -60,9 +62,10 @@ class Translator:
         model: A ``…ForConditionalGeneration`` or ``MarianMTModel``.
         tokenizer: Of the source; it puts the end mark behind a text by itself.
         target_tokenizer: Of the target, where the vocabularies are separate.
-        lowercase: Lower-case the source before the tokenizer sees it.
+        lowercase: Lower-case the source before the tokenizer sees it; short for a `text_format` with nothing else.
         alignment_layer: The decoder layer from which alignments are read; see
             `nlpladder.models.translation_search.cross_attention`.
+        text_format: What is done to texts around the tokenizer: prefix, languages, what happens to long sources.
 
     Raises:
         ModelError: when a vocabulary does not fit the model.
@@ -76,11 +79,13 @@ class Translator:
         *,
         lowercase: bool = False,
         alignment_layer: int | None = None,
+        text_format: TextFormat | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.target_tokenizer = tokenizer if target_tokenizer is None else target_tokenizer
-        self.lowercase = lowercase
+        self.text_format = text_format or TextFormat(lowercase=lowercase)
+        self.lowercase = self.text_format.lowercase
         self.alignment_layer = alignment_layer
         _check_vocabulary(self.tokenizer, model.get_input_embeddings(), "source")
         _check_vocabulary(self.target_tokenizer, model.get_output_embeddings(), "target")
@@ -110,7 +115,8 @@ class Translator:
             length_penalty: Hypotheses are ranked by log p / length^length_penalty: above 0 favours long ones. (This is
                 the penalty of transformers; that of Wu et al. 2016 is ((5 + length) / 6)^alpha.)
             n_best: How many hypotheses to return, the further ones as `Translation.alternatives`.
-            max_new_tokens: Most target tokens; twice the source's and 10 when not given.
+            max_new_tokens: Most target tokens; what the model's generation config says when not given, as after
+                fine-tuning, else twice the source's and 10.
             tokens_per_batch: Source tokens times beams, padding included, that are searched at once; texts are sorted
                 by length, so little of it is padding.
             coverage_penalty: Weight beta of the coverage penalty (Wu et al. 2016, eq. 14) by which the finished
@@ -164,7 +170,7 @@ class Translator:
         was_training = self.model.training
         self.model.eval()
         try:
-            for numbers in _batches(pieces, max(1, tokens_per_batch // num_beams)):
+            for numbers in length_batches([len(piece.ids) for piece in pieces], max(1, tokens_per_batch // num_beams)):
                 hypotheses = search(
                     self.model,
                     [pieces[number].ids for number in numbers],
@@ -206,7 +212,7 @@ class Translator:
         from nlpladder.models.translation_files import save_translator
 
         separate = None if self.target_tokenizer is self.tokenizer else self.target_tokenizer
-        settings = {"lowercase": self.lowercase, "alignment_layer": self.alignment_layer}
+        settings = {**self.text_format.to_dict(), "alignment_layer": self.alignment_layer}
         save_translator(save_directory, self.model, self.tokenizer, separate, settings)
 
     @classmethod
@@ -223,7 +229,8 @@ class Translator:
         from nlpladder.models.translation_files import load_translator
 
         model, tokenizer, target_tokenizer, settings = load_translator(os.fspath(path), **arguments)
-        return cls(model, tokenizer, target_tokenizer, **settings)
+        layer = settings.pop("alignment_layer", None)
+        return cls(model, tokenizer, target_tokenizer, alignment_layer=layer, text_format=TextFormat(**settings))
 
     def push_to_hub(self, repo_id: str, **arguments: Any) -> None:
         """Push the whole folder; private unless ``private=False`` is said."""
@@ -232,50 +239,75 @@ class Translator:
         push_translator(self, repo_id, **arguments)
 
     def _never_written(self) -> list[int]:
-        """Return the ids of the marks that stand in no sentence: training gives them some small probability each."""
-        tokenizer = self.target_tokenizer
-        marks = {tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.bos_token_id}
-        return sorted(marks - {None, tokenizer.eos_token_id, tokenizer.unk_token_id})
+        """Return the ids of the marks that stand in no sentence."""
+        return never_written(self.target_tokenizer, [self._first_token()])
+
+    def _first_token(self) -> int | None:
+        """Return the mark with which every target of this model begins (BART, mBART), None where there is none."""
+        return getattr(self.model.generation_config, "forced_bos_token_id", None)
 
     def _has_attention(self) -> bool:
         return getattr(self.model.config, "attention", "all") != "none"
 
     def _limit(self, source: _Source, max_new_tokens: int | None) -> int:
         """Return the most target tokens for a source."""
+        if max_new_tokens is None:
+            max_new_tokens = getattr(self.model.generation_config, "max_new_tokens", None)
         limit = 2 * len(source.ids) + 10 if max_new_tokens is None else max_new_tokens
         positions = getattr(self.model.config, "max_position_embeddings", None)
         return min(limit, positions - 1) if positions else limit
 
+    def source_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each source as the model reads it: what training is given, too.
+
+        Args:
+            texts: Sources; a long one is cut if the text format says so, and whole otherwise.
+        """
+        rows = source_ids(self.tokenizer, texts, self.text_format)
+        limit = self.text_format.max_source_length
+        if limit is None or not self.text_format.cut_long_sources:
+            return rows
+        special = frozenset(self.tokenizer.all_special_ids)
+        return [shortened(row, limit, special) for row in rows]
+
+    def target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each target with its end mark, of any length: what the decoder learns to write."""
+        return target_ids(self.target_tokenizer, texts, self.text_format)
+
     def _sources(self, texts: Sequence[str]) -> list[list[_Source]]:
-        """Tokenise texts: one with more tokens than the model reads at once in pieces, an empty one not at all."""
+        """Tokenise texts: one longer than the model reads at once is cut or in pieces, an empty one not at all."""
         filled = [number for number, text in enumerate(texts) if text.strip()]
         sources: list[list[_Source]] = [[] for _ in texts]
         limit = min(getattr(self.model.config, "max_position_embeddings", None) or _PIECE_TOKENS, _PIECE_TOKENS)
-        for number, ids in zip(filled, self._encode([texts[number] for number in filled]), strict=True):
+        limit = self.text_format.max_source_length or limit
+        special = frozenset(self.tokenizer.all_special_ids)
+        rows = source_ids(self.tokenizer, [texts[number] for number in filled], self.text_format)
+        for number, ids in zip(filled, rows, strict=True):
             if len(ids) <= limit:
                 sources[number] = [_Source(texts[number], ids)]
+            elif self.text_format.cut_long_sources:
+                note = f"The text has {len(ids):,} tokens; as in training, only the first {limit:,} were read."
+                sources[number] = [_Source(texts[number], shortened(ids, limit, special), note)]
             else:
-                pieces = cut(texts[number], lambda part: len(self._encode([part])[0]), limit)
-                sources[number] = [_Source(*pair) for pair in zip(pieces, self._encode(pieces), strict=True)]
+                pieces = cut(texts[number], lambda part: len(self.source_ids([part])[0]), limit)
+                sources[number] = [_Source(*pair) for pair in zip(pieces, self.source_ids(pieces), strict=True)]
         return sources
-
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        """Return token ids, the end mark included."""
-        if not texts:
-            return []
-        read = [text.lower() for text in texts] if self.lowercase else texts
-        # Without truncation: what is too long is cut where a sentence ends, and none of it is lost.
-        return self.tokenizer(read, truncation=False, verbose=False)["input_ids"]
 
     def _words(self, source: _Source) -> tuple[str, list[tuple[int, int] | None]]:
         """Return the text and, for each token, the characters of its word in it."""
-        read = source.text.lower() if self.lowercase else source.text
-        encoded = self.tokenizer(read, truncation=False)
+        prefix = len(self.text_format.prefix)
+        whole = self.text_format.read(source.text)
+        read, encoded = whole[prefix:], self.tokenizer(whole, truncation=False)
         words: list[tuple[int, int] | None] = []
         for position in range(len(source.ids)):
-            word = encoded.token_to_word(position)
+            # At the end of a text that was cut stands a mark where the whole text goes on.
+            same = encoded["input_ids"][position] == source.ids[position]
+            word = encoded.token_to_word(position) if same else None
             span = None if word is None else encoded.word_to_chars(word)
-            words.append(None if span is None else _trimmed(read, span.start, span.end))
+            if span is None or span.end <= prefix:  # a word of the prefix is nothing to copy
+                words.append(None)
+            else:
+                words.append(_trimmed(read, max(0, span.start - prefix), span.end - prefix))
         # Lower-casing may change the length of a text; then the characters of the original are not known.
         return source.text if len(source.text) == len(read) else read, words
 
@@ -286,7 +318,7 @@ class Translator:
         tokenizer = self.target_tokenizer
         unknown = tokenizer.unk_token_id
         # Not skip_special_tokens: the unknown token is one too, and must stay to be replaced.
-        dropped = set(tokenizer.all_special_ids) - {unknown}
+        dropped = {*tokenizer.all_special_ids, self._first_token()} - {unknown}
         kept = [place for place, token in enumerate(found.ids) if token not in dropped]
         ids = [found.ids[place] for place in kept]
         text = tokenizer.decode(ids, skip_special_tokens=False).strip()
@@ -302,6 +334,7 @@ class Translator:
             tuple(self.tokenizer.convert_ids_to_tokens(source.ids)),
             tuple(tokenizer.convert_ids_to_tokens(found.ids)),
             found.attention if alignments else None,
+            note=source.note,
         )
 
 
@@ -310,19 +343,6 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
     word = text[start:end]
     start += len(word) - len(word.lstrip())
     return (start, start + len(word.strip())) if word.strip() else None
-
-
-def _batches(pieces: Sequence[_Source], tokens_per_batch: int) -> Iterator[list[int]]:
-    """Yield batches of numbers of pieces, sorted by length, longest first (memory trouble then shows at once)."""
-    order = sorted(range(len(pieces)), key=lambda number: -len(pieces[number].ids))
-    batch: list[int] = []
-    for number in order:
-        if batch and (len(batch) + 1) * len(pieces[batch[0]].ids) > tokens_per_batch:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
 
 
 def _joined(parts: list[Translation]) -> Translation:

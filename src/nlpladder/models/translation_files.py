@@ -6,6 +6,7 @@ vocabulary lies in the sub-folder ``target_tokenizer``, and ``translator.json`` 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nlpladder.errors import ModelError
+from nlpladder.models.translation_encoding import TextFormat
 
 TARGET_FOLDER = "target_tokenizer"
 SETTINGS_NAME = "translator.json"
@@ -36,12 +38,14 @@ def save_translator(
         target_tokenizer: Of the target, or None for the same.
         settings: Of the `Translator`.
     """
+    from nlpladder.models.pretrained.adapter_files import save_model
+
     target = Path(folder)
     apart = target / ".saving"
     shutil.rmtree(apart, ignore_errors=True)  # of a process that died
     apart.mkdir(parents=True)
     try:
-        model.save_pretrained(apart)
+        save_model(model, apart)
         tokenizer.save_pretrained(apart)
         if target_tokenizer is not None:
             target_tokenizer.save_pretrained(apart / TARGET_FOLDER)
@@ -53,56 +57,56 @@ def save_translator(
         shutil.rmtree(apart, ignore_errors=True)
 
 
-def load_translator(path: str, **arguments: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
+def load_translator(
+    path: str, *, base_model: str | None = None, **arguments: Any
+) -> tuple[Any, Any, Any, dict[str, Any]]:
     """Return model (in evaluation mode), tokenizer, target tokenizer or None, and settings.
 
     Args:
-        path: Folder or Hub id.
+        path: Folder or Hub id, of a whole model or an adapter.
+        base_model: Where an adapter's base lies, when it has moved.
         arguments: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
 
     Raises:
         ModelError: when something is missing or damaged.
     """
-    from nlpladder.models import seq2seq, transformer
+    from nlpladder.models.pretrained.loading import load_model
+
+    model, tokenizer = load_model(path, head="seq2seq", base_model=base_model, **arguments)
+    target_tokenizer, settings = load_preprocessing(path, **arguments)
+    return model, tokenizer, target_tokenizer, settings
+
+
+def load_preprocessing(path: str, **arguments: Any) -> tuple[Any, dict[str, Any]]:
+    """Return what belongs to a pretrained encoder-decoder beside model and tokenizer: the target's own, and settings.
+
+    Args:
+        path: Folder or Hub id.
+        arguments: As `load_translator`.
+
+    Returns:
+        The tokenizer of the target, None where one tokenizer does both, and the settings of a `Translator`, empty
+        where the model was not saved by one.
+
+    Raises:
+        ModelError: when there is no such model, or what is there is damaged.
+    """
     from nlpladder.models.pretrained.loading import check_reachable, explain_loading_error, quiet_loading
 
-    seq2seq.register()
-    transformer.register()
     check_reachable(path)
     try:
         with quiet_loading():
-            return _load(path, arguments)
+            return _target_tokenizer(path, arguments), _settings(path, arguments)
     except (OSError, ValueError) as error:
         raise explain_loading_error(path, error) from error
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise ModelError(
-            f"The weights in {path} are damaged or cut short ({error}). Save or download them again."
-        ) from error
 
 
-def _load(path: str, arguments: dict[str, Any]) -> tuple[Any, Any, Any, dict[str, Any]]:
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+def _target_tokenizer(path: str, arguments: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(path, **arguments)
-    has_target = _find(path, f"{TARGET_FOLDER}/tokenizer_config.json", arguments) is not None
-    target = AutoTokenizer.from_pretrained(path, subfolder=TARGET_FOLDER, **arguments) if has_target else None
-    model, info = AutoModelForSeq2SeqLM.from_pretrained(
-        path,
-        use_safetensors=True,
-        dtype="float32",
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # told below, in one sentence
-        **arguments,
-    )
-    missing = sorted({*info["missing_keys"], *(str(entry[0]) for entry in info.get("mismatched_keys", ()))})
-    if missing:
-        raise ModelError(
-            f"The weights in {path} do not fit its config: {len(missing)} are missing or of another shape, the first "
-            f"is {missing[0]!r}. Save or download the model again."
-        )
-    return model.eval(), tokenizer, target, _settings(path, arguments)
+    if _find(path, f"{TARGET_FOLDER}/tokenizer_config.json", arguments) is None:
+        return None
+    return AutoTokenizer.from_pretrained(path, subfolder=TARGET_FOLDER, **arguments)
 
 
 def _settings(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -111,8 +115,10 @@ def _settings(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
         return {}
     try:
         settings = json.loads(Path(file).read_text(encoding="utf-8"))
-        return {"lowercase": bool(settings["lowercase"]), "alignment_layer": settings["alignment_layer"]}
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        known = {field.name for field in dataclasses.fields(TextFormat)}
+        found = {name: value for name, value in settings.items() if name in known}
+        return {**found, "lowercase": bool(settings["lowercase"]), "alignment_layer": settings["alignment_layer"]}
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} is damaged ({error!r}). Save or download the model again.") from error
 
 

@@ -1,9 +1,9 @@
-"""Texts longer than a model reads at once, cut into pieces where a sentence or a word ends."""
+"""Texts longer than a model reads at once, cut into pieces where a sentence or a word ends; batches of like lengths."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 #: Most scripts end a sentence with a mark and white space, Chinese and Japanese with the mark alone.
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[」』”’]*|\n+")
@@ -50,3 +50,20 @@ def _groups(parts: list[str], count: Callable[[str], int], limit: int) -> list[s
             groups.append(part)
             size = tokens
     return groups
+
+
+def length_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Yield batches of numbers of pieces, sorted by length, longest first (memory trouble then shows at once).
+
+    Args:
+        lengths: Tokens of each piece.
+        tokens_per_batch: Most tokens of a batch, padding included; one longer piece is a batch of its own.
+    """
+    batch: list[int] = []
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch

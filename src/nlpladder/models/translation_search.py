@@ -15,7 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    ForcedBOSTokenLogitsProcessor,
+    LogitsProcessorList,
+    MinLengthLogitsProcessor,
+    NoBadWordsLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    SuppressTokensLogitsProcessor,
+)
+
+from nlpladder.models.beam_search import beam_search, map_tensors
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,11 @@ def source_batch(rows: Sequence[Sequence[int]], pad_token_id: int, device: torch
     return ids, mask
 
 
+def learns_prompts(model: Any) -> bool:
+    """Tell whether the model is one of peft with learnt prompts or prefixes, which the encoder alone does not see."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
 @torch.inference_mode()
 def search(
     model: Any,
@@ -111,11 +128,49 @@ def search(
     """
     pad = int(model.config.pad_token_id or 0)
     input_ids, mask = source_batch(rows, pad, next(model.parameters()).device)
-    encoded = model.get_encoder()(input_ids=input_ids, attention_mask=mask, return_dict=True)
+    settings: dict[str, Any] = {"limits": limits, "num_beams": num_beams, "length_penalty": length_penalty}
+    if learns_prompts(model):
+        found = _generated(model, input_ids, mask, num_hypotheses=num_hypotheses, never=never, **settings)
+        encoded, with_attention = None, False
+    else:
+        encoded = model.get_encoder()(input_ids=input_ids, attention_mask=mask, return_dict=True)
+        rules = search_rules(model.generation_config)
+        several = beam_search(
+            model, encoded, mask, start=_start(model), ends=_ends(model), never=never, processors=rules, **settings
+        )
+        found = [one.ids for sentence in several for one in sentence[:num_hypotheses]]
+    # A small vocabulary, or rules, can leave a sentence with fewer hypotheses than were asked for.
+    counts = [num_hypotheses] * len(rows) if encoded is None else [min(num_hypotheses, len(one)) for one in several]
+    owners = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor(counts)).to(mask.device)
+    scored = score(
+        model,
+        found,
+        start=torch.full((len(found), 1), _start(model), device=mask.device),
+        encoder_outputs=None if encoded is None else map_tensors(encoded, lambda value: value.index_select(0, owners)),
+        input_ids=input_ids.index_select(0, owners) if encoded is None else None,
+        mask=mask.index_select(0, owners),
+        with_attention=with_attention,
+        attention_layer=attention_layer,
+    )
+    ends = np.cumsum(counts).tolist()
+    return [scored[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+
+def _generated(
+    model: Any,
+    input_ids: Tensor,
+    mask: Tensor,
+    *,
+    limits: Sequence[int],
+    num_beams: int,
+    length_penalty: float,
+    num_hypotheses: int,
+    never: Sequence[int],
+) -> list[list[int]]:
+    """Search by ``generate()``, which knows how peft puts learnt prompts before a source."""
     found = model.generate(
         input_ids=input_ids,
         attention_mask=mask,
-        encoder_outputs=type(encoded)(**encoded),  # generate() repeats its rows for the beams in place
         num_beams=num_beams,
         num_return_sequences=num_hypotheses,
         do_sample=False,
@@ -127,27 +182,48 @@ def search(
         return_dict_in_generate=False,
         suppress_tokens=list(never) or None,
     )
-    ends = _as_set(model.generation_config.eos_token_id)
-    new = [
+    ends = set(_ends(model))
+    return [
         _until_end(sequence, ends, limits[number // num_hypotheses])
         for number, sequence in enumerate(found[:, 1:].tolist())
     ]
-    repeated = type(encoded)(
-        **{
-            name: value.repeat_interleave(num_hypotheses, dim=0) if isinstance(value, Tensor) else value
-            for name, value in encoded.items()
-        }
-    )
-    scored = score(
-        model,
-        new,
-        start=found[:, :1],
-        encoder_outputs=repeated,
-        mask=mask.repeat_interleave(num_hypotheses, dim=0),
-        with_attention=with_attention,
-        attention_layer=attention_layer,
-    )
-    return [scored[first : first + num_hypotheses] for first in range(0, len(scored), num_hypotheses)]
+
+
+def search_rules(settings: Any) -> LogitsProcessorList:
+    """Return what a model's generation config says about its translations, beside beams and length.
+
+    Some models are published with such rules: BART for summaries repeats no three tokens, mBART begins with the mark
+    of the target language.
+
+    Args:
+        settings: A ``GenerationConfig``.
+    """
+    rules = LogitsProcessorList()
+    if (settings.repetition_penalty or 1.0) != 1.0:
+        rules.append(RepetitionPenaltyLogitsProcessor(settings.repetition_penalty))
+    if settings.no_repeat_ngram_size:
+        rules.append(NoRepeatNGramLogitsProcessor(settings.no_repeat_ngram_size))
+    if settings.bad_words_ids:
+        rules.append(NoBadWordsLogitsProcessor(settings.bad_words_ids, settings.eos_token_id))
+    least = (settings.min_new_tokens + 1) if settings.min_new_tokens else settings.min_length
+    if least and settings.eos_token_id is not None:
+        rules.append(MinLengthLogitsProcessor(least, settings.eos_token_id))
+    if settings.forced_bos_token_id is not None:
+        rules.append(ForcedBOSTokenLogitsProcessor(settings.forced_bos_token_id))
+    if settings.suppress_tokens:
+        rules.append(SuppressTokensLogitsProcessor(settings.suppress_tokens))
+    return rules
+
+
+def _start(model: Any) -> int:
+    """Return what the decoder reads first."""
+    start = model.generation_config.decoder_start_token_id
+    return int(model.config.bos_token_id if start is None else start)
+
+
+def _ends(model: Any) -> list[int]:
+    ids = model.generation_config.eos_token_id
+    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
 
 
 def score(
@@ -159,6 +235,7 @@ def score(
     mask: Tensor,
     with_attention: bool,
     attention_layer: int | None,
+    input_ids: Tensor | None = None,
 ) -> list[Hypothesis]:
     """Read given translations with the decoder, teacher-forced.
 
@@ -166,14 +243,16 @@ def score(
         model: An encoder-decoder.
         rows: Target tokens of each translation.
         start: The decoder's start token of each, shape (batch, 1).
-        encoder_outputs: Of the sources, one a row.
+        encoder_outputs: Of the sources, one a row; None where `input_ids` are given.
         mask: 1 at source tokens, shape (batch, source).
         with_attention: Return attention weights and coverage.
         attention_layer: See `cross_attention`.
+        input_ids: The sources themselves, shape (batch, source), for a model with learnt prompts.
     """
     pad = int(model.config.pad_token_id or 0)
     targets, target_mask = source_batch([row or [pad] for row in rows], pad, mask.device)  # (batch, target)
-    output = _teacher_forced(model, torch.cat([start, targets[:, :-1]], dim=1), encoder_outputs, mask, with_attention)
+    read = torch.cat([start, targets[:, :-1]], dim=1)  # (batch, target)
+    output = _teacher_forced(model, read, encoder_outputs, mask, with_attention, input_ids)
     logits = output.logits.float()  # (batch, target, vocabulary)
     chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1) - torch.logsumexp(logits, dim=-1)
     totals = (chosen * target_mask).sum(dim=1, dtype=torch.float64).tolist()
@@ -183,8 +262,8 @@ def score(
         if attention is None:
             hypotheses.append(Hypothesis(row, total if row else -math.inf))
             continue
-        read = attention[number, : len(row)][:, mask[number].bool()].float().cpu().numpy()  # (target, source)
-        hypotheses.append(Hypothesis(row, total if row else -math.inf, read, coverage(read)))
+        weights = attention[number, : len(row)][:, mask[number].bool()].float().cpu().numpy()  # (target, source)
+        hypotheses.append(Hypothesis(row, total if row else -math.inf, weights, coverage(weights)))
     return hypotheses
 
 
@@ -245,9 +324,7 @@ def all_attentions(model: Any, source: list[int], target: list[int]) -> dict[str
         target: Target tokens.
     """
     input_ids, mask = source_batch([source], int(model.config.pad_token_id or 0), next(model.parameters()).device)
-    start = model.generation_config.decoder_start_token_id
-    start = model.config.bos_token_id if start is None else start
-    decoder_input_ids = torch.tensor([[start, *target[:-1]]], device=mask.device)
+    decoder_input_ids = torch.tensor([[_start(model), *target[:-1]]], device=mask.device)
     was_training = model.training
     model.eval()
     try:
@@ -264,10 +341,6 @@ def all_attentions(model: Any, source: list[int], target: list[int]) -> dict[str
         for name, layers in maps.items()
         if layers and all(layer is not None for layer in layers)
     }
-
-
-def _as_set(ids: int | Sequence[int] | None) -> set[int]:
-    return set() if ids is None else {ids} if isinstance(ids, int) else set(ids)
 
 
 def _until_end(ids: list[int], ends: set[int], limit: int) -> list[int]:

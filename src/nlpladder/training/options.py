@@ -126,42 +126,6 @@ class TrainingOptions:
         )
 
 
-#: Layers, width, heads, feed-forward width; names and sizes as Turc et al. 2019 (arXiv:1908.08962) published them.
-BERT_SIZES: dict[str, tuple[int, int, int, int]] = {
-    "tiny": (2, 128, 2, 512),
-    "mini": (4, 256, 4, 1024),
-    "small": (4, 512, 8, 2048),
-    "medium": (8, 512, 8, 2048),
-    "base": (12, 768, 12, 3072),
-}
-
-#: What pretraining does differently from a classifier's training.
-DEFAULT_PRETRAINING: dict[str, Any] = {
-    "learning_rate": 1e-3,
-    "num_train_epochs": 8.0,
-    "batch_size": 64,
-    "max_length": 128,
-    "select_best_on": "none",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainingOptions:
-    """What is pretrained; how it is trained stands in `TrainingOptions`."""
-
-    size: Literal["tiny", "mini", "small", "medium", "base"] = option(
-        "tiny", help="number and width of the layers: 2x128, 4x256, 4x512, 8x512 or 12x768"
-    )
-    vocab_size: int = option(4000, help="WordPiece tokens, special ones included")
-    lowercase: bool = option(True, help="fold case before tokenising")
-    mask_probability: float = option(0.15, help="share of the tokens that must be predicted")
-
-    def __post_init__(self) -> None:
-        """Check what no type can say."""
-        if not 0 < self.mask_probability < 1:
-            raise ConfigError(f"mask_probability is a share between 0 and 1; got {self.mask_probability}.")
-
-
 def accelerator_available() -> bool:
     """Tell whether torch sees a device other than the CPU, and was not told to ignore it."""
     import torch

@@ -1,4 +1,4 @@
-"""What a sequence model is trained on: pairs of sentences, or one running text; token ids in flat arrays."""
+"""What a sequence model is trained on: pairs of texts, rows with targets, or one running text; ids in flat arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from nlpladder.errors import DataError
+
+#: A target that takes no part in the loss.
+IGNORED = -100
 
 
 class TokenRows:
@@ -80,6 +83,65 @@ class ParallelRows:
     def __len__(self) -> int:
         return len(self.source)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Do nothing: the pairs are the same in every epoch. A subclass may draw new ones of the same lengths."""
+
+
+class TargetRows:
+    """Rows of text, of which some tokens are learnt: instructions with answers, documents, cut windows.
+
+    A row is one text, which knows nothing of the others. Targets are aligned: ``targets[i]`` is the token that follows
+    ``inputs[i]``, so that an answer's end mark is a target even where its id is that of padding. A prompt's positions
+    have the target -100.
+
+    Args:
+        input_rows: Token ids that are read.
+        target_rows: For each of them the token id to be predicted, or -100.
+
+    Attributes:
+        inputs: `TokenRows` of what is read.
+        targets: `TokenRows` of what is predicted, of the same lengths.
+        counts: Targets other than -100 of each row, shape (rows,).
+
+    Raises:
+        DataError: for unequal numbers of rows or tokens, a row without a token, or a target that is no token id.
+    """
+
+    def __init__(self, input_rows: Sequence[Sequence[int]], target_rows: Sequence[Sequence[int]]) -> None:
+        if len(input_rows) != len(target_rows):
+            raise DataError(
+                f"There are {len(input_rows):,} input rows but {len(target_rows):,} target rows; each needs its own."
+            )
+        if not len(input_rows):
+            raise DataError("There is no row to train on.")
+        self.inputs, self.targets = TokenRows(input_rows), TokenRows(target_rows)
+        lengths = self.inputs.lengths
+        if (unequal := np.flatnonzero(lengths != self.targets.lengths)).size:
+            row = int(unequal[0])
+            raise DataError(
+                f"Row {row} has {lengths[row]} input tokens but {self.targets.lengths[row]} targets; each position "
+                f"needs one, {IGNORED} where nothing is to be predicted."
+            )
+        if not lengths.all():
+            raise DataError(f"Row {int(np.argmin(lengths))} has no token; even an empty text has a start mark to read.")
+        learnt = self.targets.flat != IGNORED
+        if (wrong := np.flatnonzero(learnt & (self.targets.flat < 0))).size:
+            row = int(np.searchsorted(self.targets.starts, wrong[0], side="right")) - 1
+            raise DataError(
+                f"Row {row} has the target {self.targets.flat[wrong[0]]}, which is neither a token id nor {IGNORED}."
+            )
+        self.counts = np.add.reduceat(learnt.astype(np.int64), self.targets.starts)
+        if not self.counts.any():
+            raise DataError(f"Every target of all {len(self):,} rows is {IGNORED}: there is nothing to learn.")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def num_targets(self) -> int:
+        """Tokens that are predicted in one pass."""
+        return int(self.counts.sum())
+
 
 class _Stream:
     """A running text whose every token but the first is predicted from those before it."""
@@ -137,4 +199,4 @@ class TokenBlocks(_Stream):
         super().__init__(ids, block_length=block_length)
 
 
-SequenceData = ParallelRows | RunningTokens | TokenBlocks
+SequenceData = ParallelRows | TargetRows | RunningTokens | TokenBlocks

@@ -55,10 +55,15 @@ class SequenceTrainingOptions(TrainingOptions):
     plateau_patience: int = option(0, help="plateau: validations without a better loss that are let pass first")
     batch_tokens: int = option(
         0,
-        help="sentence pairs: tokens a process and micro-batch, padding included, counted on the side that is longer; "
-        "0 takes batch_size pairs instead",
+        help="pairs and texts: tokens a process and micro-batch, padding included, counted on the side that is longer; "
+        "0 takes batch_size of them instead",
     )
-    block_length: int = option(128, help="running text: tokens of a block, through which gradients flow")
+    block_length: int = option(
+        128, help="running text: tokens of a block, through which gradients flow; packed texts: tokens of a row"
+    )
+    pack: bool = option(
+        False, help="texts: fill rows of block_length with several of them, which do not see each other"
+    )
     carry_state: bool = option(
         False, help="running text: rows are contiguous and the recurrent state goes on from block to block"
     )
@@ -128,10 +133,8 @@ class SequenceTrainingOptions(TrainingOptions):
             raise ConfigError("validation_steps writes a checkpoint at each validation: leave save_steps at 0.")
         if self.optimizer == "asgd" and self.average_checkpoints:
             raise ConfigError("asgd averages the weights itself: leave average_checkpoints at 0.")
-        if self.batch_tokens and not self.group_by_length:
-            raise ConfigError(
-                "batch_tokens groups pairs by length: leave group_by_length on, or set batch_tokens to 0."
-            )
+        if self.batch_tokens and not self.group_by_length and not self.pack:
+            raise ConfigError("batch_tokens groups by length: leave group_by_length on, or set batch_tokens to 0.")
 
     @property
     def greater_is_better(self) -> bool:

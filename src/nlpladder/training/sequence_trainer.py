@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,16 @@ from transformers import PrinterCallback, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from nlpladder.errors import CheckFailedError, ConfigError, did_you_mean
+from nlpladder.training.adapter_checkpoints import load_trained, save_trained
 from nlpladder.training.averaging import AveragedSGD, averaging_should_start
 from nlpladder.training.carried_state import detached_state, restored_state
+from nlpladder.training.measuring import plain_forward, untouched_randomness
 from nlpladder.training.optimizers import build_optimizer
+from nlpladder.training.packing import check_packing
 from nlpladder.training.schedules import build_scheduler, sampling_probability
 from nlpladder.training.sequence_data import RunningTokens, SequenceData
 from nlpladder.training.sequence_options import SequenceTrainingOptions
+from nlpladder.training.target_loss import TargetLoss, base_model
 from nlpladder.training.token_batches import (
     IGNORED,
     SLOT,
@@ -44,7 +48,7 @@ Measure = Callable[[Any], dict[str, float]]
 
 
 class SequenceTrainer(Trainer):
-    """A Trainer of models that take ``targets`` and return the sum of their losses.
+    """A Trainer of language and translation models, ours and those of transformers, with or without an adapter.
 
     Args:
         batches: This process's micro-batches.
@@ -76,18 +80,23 @@ class SequenceTrainer(Trainer):
         self.options = options
         self.measure = measure
         self.stopped_early = False
+        self.adapted = base_model(arguments["model"]) is not arguments["model"]
         self._carried: dict[int, Any] = {}
         self._saved_step = -1
         self._measured: tuple[int, dict[str, float]] = (-1, {})
         self._started = time.perf_counter()
         self._seconds_before = 0.0
         self._training_arguments: dict[str, Any] = {
-            **({"label_smoothing": options.label_smoothing} if options.label_smoothing else {}),
             **({"sampled_softmax": options.sampled_softmax} if options.sampled_softmax else {}),
             **({} if batches.carries_state else {"use_cache": False}),
         }
         # Trainer wants some evaluation set; what is measured is `validation_set`, see `evaluate`.
         super().__init__(train_dataset=batches, eval_dataset=batches, data_collator=lambda rows: rows[0], **arguments)
+        self.target_loss = TargetLoss(self.model)
+        if layout.pack:
+            check_packing(self.model, self.target_loss)
+        if options.compile and self.target_loss.way != "targets":
+            self.target_loss.way = "logits"  # a compiled model does not notice hooks that come and go
         self._trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         # Without its progress bar, Trainer prints every log record; ours shows them in its line.
         self.remove_callback(PrinterCallback)
@@ -138,12 +147,12 @@ class SequenceTrainer(Trainer):
         if self.options.sampling_probability and self.model.training:
             done = self.state.global_step / max(self.state.max_steps, 1)
             arguments = {**arguments, "sampling_probability": sampling_probability(self.options, done)}
-        outputs = model(**inputs, **arguments)
+        loss, outputs = self.target_loss(model, inputs, label_smoothing=self.options.label_smoothing, **arguments)
         if self.batches.carries_state:
             self._carried[slot] = detached_state(outputs, self.model)
         # The gradients of the processes are averaged after this, the reported losses too.
         scale = self.accelerator.num_processes / max(num_items_in_batch or 1, 1)
-        loss = outputs["loss"] * scale
+        loss = loss * scale
         return (loss, outputs) if return_outputs else loss
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -187,9 +196,9 @@ class SequenceTrainer(Trainer):
             count = int(batch["targets"].ne(IGNORED).sum())
             arguments = {"past_key_values": state, "use_cache": True} if carries else {"use_cache": False}
             # Not through the wrapper for several processes: they have unequally many batches.
-            outputs = self.model(**self._prepare_inputs(batch), **arguments)
+            loss, outputs = self.target_loss(self.model, self._prepare_inputs(batch), **arguments)
             state = detached_state(outputs, self.model) if carries else None
-            total[0] += outputs["loss"].double()
+            total[0] += loss.double()
             total[1] += count
         total = self.accelerator.reduce(total, reduction="sum")
         return float(total[0] / total[1])
@@ -200,7 +209,7 @@ class SequenceTrainer(Trainer):
             return {}
         training, started = self.model.training, time.perf_counter()
         self.model.eval()
-        with self.averaged_weights(), _untouched_randomness(self.args.device):
+        with self.averaged_weights(), untouched_randomness(self.args.device):
             metrics = {"eval_loss": self.validation_loss()}
             if self.measure is not None and self._measure_is_due():
                 metrics |= {f"eval_{name}": value for name, value in self._measure_on_main_process().items()}
@@ -325,6 +334,27 @@ class SequenceTrainer(Trainer):
         # And none may look for whole checkpoints, and remove others, before the mark is there.
         self.accelerator.wait_for_everyone()
 
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        if not self.adapted or not self.args.should_save:
+            super()._save(output_dir, state_dict)
+            return
+        folder = Path(output_dir or str(self.args.output_dir))
+        # The adapter as peft opens it; "auto" would ask the Hub whether the base has other embeddings.
+        self.model.save_pretrained(folder, save_embedding_layers=False)
+        save_trained(self.model, folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.adapted:
+            load_trained(self.model, resume_from_checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if self.adapted:
+            load_trained(self.model, self.state.best_model_checkpoint or "")
+        else:
+            super()._load_best_model()
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         seconds = [record["seconds"] for record in self.state.log_history if "seconds" in record]
@@ -347,25 +377,3 @@ class SequenceTrainer(Trainer):
         """Train; the clock of the records starts here."""
         self._started = time.perf_counter()
         return super().train(*arguments, **named)
-
-
-@contextmanager
-def plain_forward(model: Any) -> Iterator[None]:
-    """Take away for the time being what ``accelerate`` put around `forward`, to answer as the saved model will."""
-    wrapped = vars(model).get("forward")
-    original = vars(model).get("_original_forward")
-    if wrapped is not None and original is not None:
-        model.forward = original
-    try:
-        yield
-    finally:
-        if wrapped is not None and original is not None:
-            model.forward = wrapped
-
-
-@contextmanager
-def _untouched_randomness(device: torch.device) -> Iterator[None]:
-    """Leave the generators as they were, so that measuring more or less often does not change the training."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield

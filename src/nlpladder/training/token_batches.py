@@ -1,149 +1,62 @@
-"""From sequences to batches: which rows make an optimiser step, and how a step is dealt over processes.
+"""From sequences to batches: pairs, and running text in blocks or contiguous rows.
 
-The rows of a step follow from the seed, the epoch and the size of a whole step only, which is the size of a micro-batch
-times accumulation steps times processes. A step's rows are then dealt to its parts, so that two processes with a budget
-of b see in each step what one process with 2b sees, and every process has equally many micro-batches.
+How rows become steps, and a step is dealt over processes, is told in `batch_layout`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader
 
-from nlpladder.training.batches import LengthGroupedSampler
-from nlpladder.training.sequence_data import ParallelRows, RunningTokens, SequenceData, TokenBlocks
+from nlpladder.training.batch_layout import (
+    SLOT,
+    STEP_TARGETS,
+    BatchLayout,
+    RowBatches,
+    TrainingBatches,
+    budget_cuts,
+    rounded_up,
+)
+from nlpladder.training.sequence_data import (
+    IGNORED,
+    ParallelRows,
+    RunningTokens,
+    SequenceData,
+    TargetRows,
+    TokenBlocks,
+)
+from nlpladder.training.target_batches import PackedBatches, TargetBatches, target_validation
 
-#: A target that takes no part in the loss.
-IGNORED = -100
-
-#: Keys of a batch that are for the trainer and do not reach the model.
-STEP_TARGETS = "step_targets"
-SLOT = "slot"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchLayout:
-    """How the rows of a step are spread.
-
-    Attributes:
-        batch_size: Rows a process and micro-batch, where `batch_tokens` does not decide.
-        batch_tokens: Tokens a process and micro-batch (sentence pairs), padding included; 0 for `batch_size` rows.
-        grouped: Whether sentence pairs of similar length share a batch.
-        accumulation: Micro-batches an optimiser step.
-        world: Processes.
-        rank: Which of them this one is.
-        seed: With the epoch, decides the order.
-        pad_token_id: Stands where there is no token.
-        decoder_start_token_id: What a decoder reads first (sentence pairs).
-        multiple_of: Widths are rounded up to a multiple of this, which tensor cores like.
-    """
-
-    batch_size: int = 32
-    batch_tokens: int = 0
-    grouped: bool = True
-    accumulation: int = 1
-    world: int = 1
-    rank: int = 0
-    seed: int = 0
-    pad_token_id: int = 0
-    decoder_start_token_id: int = 2
-    multiple_of: int = 1
-
-    @property
-    def parts(self) -> int:
-        """Micro-batches of a step over all processes."""
-        return self.accumulation * self.world
+__all__ = [
+    "IGNORED",
+    "SLOT",
+    "STEP_TARGETS",
+    "BatchLayout",
+    "EpochLoader",
+    "TrainingBatches",
+    "budget_cuts",
+    "training_batches",
+    "validation_batches",
+]
 
 
-class TrainingBatches(Dataset, ABC):
-    """The micro-batches of one process for one epoch: ``accumulation`` of them a step.
-
-    Each is a dict of tensors for the model, with the targets aligned to the positions that predict them, and
-    ``step_targets``: how many targets the whole step has, over all its micro-batches and processes.
-    """
-
-    steps: int
-    #: Whether micro-batch i of a step goes on where micro-batch i of the step before it ended.
-    carries_state = False
-
-    def __init__(self, layout: BatchLayout) -> None:
-        self.layout = layout
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch."""
-        if epoch != self.epoch:
-            self.epoch = epoch
-            self._arrange(np.random.default_rng((self.layout.seed, epoch)))
-
-    def __len__(self) -> int:
-        return self.steps * self.layout.accumulation
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        step, slot = divmod(index, self.layout.accumulation)
-        if step >= self.steps:
-            raise IndexError(f"There are {len(self)} micro-batches, not {index + 1}.")
-        # Process r takes parts r, r + world, …: any division of a step into parts deals the same rows.
-        return {**self._part(step, slot * self.layout.world + self.layout.rank), SLOT: slot}
-
-    @abstractmethod
-    def _arrange(self, generator: np.random.Generator) -> None:
-        """Draw the order of an epoch."""
-
-    @abstractmethod
-    def _part(self, step: int, part: int) -> dict[str, Any]:
-        """Return part `part` of ``layout.parts`` of a step."""
-
-
-class ParallelBatches(TrainingBatches):
-    """Batches of sentence pairs of similar length within a budget of tokens.
-
-    Pairs are sorted by their longer side, in which pairs of equal length stand in random order, nearly sorted by the
-    other side; the sorted list is cut where rows x longest would exceed the budget of a step, and the steps are
-    shuffled (as fairseq does; Ott et al. 2019). The cuts depend on the lengths alone, so that each epoch has equally
-    many steps. Padding counts: a budget that holds for the longest batch holds for all. A pair longer than the budget
-    makes a step of its own; a part may exceed its share of a step by less than one row.
-    """
+class ParallelBatches(RowBatches):
+    """Batches of pairs whose longer sides are of similar length; see `RowBatches`."""
 
     def __init__(self, data: ParallelRows, layout: BatchLayout) -> None:
-        super().__init__(layout)
         self.data = data
-        self.longer = np.maximum(data.source.lengths, data.target.lengths)
-        self.shorter = np.minimum(data.source.lengths, data.target.lengths)
-        self.batches: list[np.ndarray] = []
-        self._arrange(np.random.default_rng((layout.seed, 0)))
-        self.steps = len(self.batches)
+        source, target = data.source.lengths, data.target.lengths
+        super().__init__(layout, longer=np.maximum(source, target), shorter=np.minimum(source, target), counts=target)
 
-    def _arrange(self, generator: np.random.Generator) -> None:
-        layout = self.layout
-        if layout.batch_tokens:
-            noise = generator.uniform(0.0, 2.0, len(self.longer))
-            order = np.lexsort((-(self.shorter + noise), -self.longer))
-            cuts = budget_cuts(rounded_up(self.longer[order], layout.multiple_of), layout.batch_tokens * layout.parts)
-            batches = np.split(order, cuts)
-            self.batches = [batches[index] for index in generator.permutation(len(batches))]
-            return
-        rows = layout.batch_size * layout.parts
-        sampler = LengthGroupedSampler(self.longer, rows, layout.seed, grouped=layout.grouped)
-        sampler.set_epoch(self.epoch)
-        order = np.fromiter(sampler, dtype=np.int64, count=len(sampler))
-        batches = np.split(order, range(rows, len(order), rows))
-        # Longest first, so that dealing gives every part rows of all lengths.
-        self.batches = [batch[np.argsort(-self.longer[batch], kind="stable")] for batch in batches]
+    def _renew(self) -> None:
+        self.data.set_epoch(self.epoch)
 
-    def _part(self, step: int, part: int) -> dict[str, Any]:
-        rows = self.batches[step]
-        mine = rows[part :: self.layout.parts]
-        batch = parallel_batch(self.data, mine if len(mine) else rows[:1], self.layout)
-        if not len(mine):
-            batch["targets"].fill_(IGNORED)
-        return {**batch, STEP_TARGETS: int(self.data.target.lengths[rows].sum())}
+    def _batch(self, rows: np.ndarray) -> dict[str, Any]:
+        return parallel_batch(self.data, rows, self.layout)
 
 
 class BlockBatches(TrainingBatches):
@@ -212,6 +125,8 @@ def training_batches(data: SequenceData, layout: BatchLayout) -> TrainingBatches
     """Return the training batches of `data` for one process."""
     if isinstance(data, ParallelRows):
         return ParallelBatches(data, layout)
+    if isinstance(data, TargetRows):
+        return PackedBatches(data, layout) if layout.pack else TargetBatches(data, layout)
     return RunningBatches(data, layout) if isinstance(data, RunningTokens) else BlockBatches(data, layout)
 
 
@@ -223,6 +138,8 @@ def validation_batches(data: SequenceData, layout: BatchLayout) -> Iterator[dict
     """
     if isinstance(data, ParallelRows):
         yield from _parallel_validation(data, layout)
+    elif isinstance(data, TargetRows):
+        yield from target_validation(data, layout)
     elif isinstance(data, TokenBlocks):
         starts = np.arange(0, data.num_targets, data.block_length)
         ends = np.minimum(starts + data.block_length, data.num_targets)
@@ -249,20 +166,6 @@ def _parallel_validation(data: ParallelRows, layout: BatchLayout) -> Iterator[di
         cuts = np.arange(layout.batch_size, len(order), layout.batch_size)
     for rows in np.split(order, cuts)[layout.rank :: layout.world]:
         yield parallel_batch(data, rows, layout)
-
-
-def budget_cuts(lengths: np.ndarray, budget: int) -> np.ndarray:
-    """Return where to cut rows, sorted from long to short, so that rows x longest stays within `budget`."""
-    cuts, start = [], 0
-    while start < len(lengths):
-        start += max(1, budget // int(lengths[start]))
-        cuts.append(start)
-    return np.array(cuts[:-1], dtype=np.int64)
-
-
-def rounded_up(lengths: np.ndarray, multiple_of: int) -> np.ndarray:
-    """Return the lengths that rows have once they are padded to a multiple."""
-    return -(-lengths // multiple_of) * multiple_of
 
 
 def parallel_batch(data: ParallelRows, rows: np.ndarray, layout: BatchLayout) -> dict[str, Any]:

@@ -38,5 +38,7 @@ def test_luongs_scores_learn_it_too(attention):
     assert exact_match(train_reversal(attention, steps=STEPS)) >= 0.97
 
 
+@pytest.mark.slow
 def test_without_attention_it_is_worse(reverser):
-    assert exact_match(train_reversal("none", steps=150)) < 0.5
+    """With the same number of steps, data and size: one vector must hold the whole sequence."""
+    assert exact_match(train_reversal("none", steps=STEPS)) < exact_match(reverser) - 0.2

@@ -1,21 +1,20 @@
-"""Opening encoder classifiers: from a Hub id, a folder, or an adapter with its base; safetensors only."""
+"""Opening saved models: whole ones and adapters, from a folder or a Hub id; safetensors only, nothing at random."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nlpladder.errors import ModelError, did_you_mean
-from nlpladder.nn.losses import PROBLEM_TYPES
-from nlpladder.protocols import Task
+from nlpladder.errors import LadderError, ModelError, did_you_mean
+from nlpladder.models.pretrained.kinds import AUTO_CLASSES, check_kind
+from nlpladder.models.pretrained.peft_options import Head
 
-logger = logging.getLogger(__name__)
+HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
 
 
 def register_own_models() -> None:
@@ -26,60 +25,6 @@ def register_own_models() -> None:
     recurrent_lm.register()
     seq2seq.register()
     transformer.register()
-
-
-def build_encoder_classifier(
-    name_or_path: str, *, label_names: Sequence[str], task: Task, revision: str | None = None, **overrides: Any
-) -> tuple[Any, Any, list[str]]:
-    """Load a pretrained encoder with a fresh classification head.
-
-    Args:
-        name_or_path: Hub id or folder of any model that ``AutoModelForSequenceClassification`` knows.
-        label_names: Label names in id order; one for regression.
-        task: What the head predicts.
-        revision: Commit, tag or branch of a Hub id.
-        overrides: Settings of the config, for example ``classifier_dropout``.
-
-    Returns:
-        The model (float32), its tokenizer, and the parameter names that the checkpoint did not hold.
-
-    Raises:
-        ModelError: when the model or its tokenizer cannot be loaded.
-    """
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-
-    register_own_models()
-    check_reachable(name_or_path)
-    try:
-        names = list(label_names) or ["value"]
-        config = AutoConfig.from_pretrained(name_or_path, revision=revision)
-        for key, value in overrides.items():
-            if not hasattr(config, key):
-                raise ModelError(f"{name_or_path} has no setting {key!r}.{did_you_mean(key, config.to_dict())}")
-            setattr(config, key, value)
-        config.num_labels = len(names)
-        config.id2label = dict(enumerate(names))
-        config.label2id = {name: index for index, name in enumerate(names)}
-        config.problem_type = PROBLEM_TYPES[task]
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision)
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            name_or_path,
-            config=config,
-            revision=revision,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            use_safetensors=True,
-            dtype="float32",
-            attn_implementation=attention_kernel(),
-        )
-    except (OSError, ValueError) as error:
-        raise explain_loading_error(name_or_path, error) from error
-    if tokenizer.pad_token is None:
-        raise ModelError(
-            f"The tokenizer of {name_or_path} has no padding token; set one and save it before fine-tuning."
-        )
-    missing = {str(key) for key in info["missing_keys"]} | {str(entry[0]) for entry in info.get("mismatched_keys", ())}
-    return model, tokenizer, sorted(missing)
 
 
 def attention_kernel() -> str | None:
@@ -93,44 +38,81 @@ def attention_kernel() -> str | None:
     return None if torch.accelerator.is_available() else "eager"
 
 
-def load_sequence_classifier(path: str, *, base_model: str | None = None, **arguments: Any) -> tuple[Any, Any]:
-    """Open a saved classifier: a full model, or an adapter together with its base.
+def load_model(
+    path: str | os.PathLike[str], *, head: Head, base_model: str | None = None, **arguments: Any
+) -> tuple[Any, Any]:
+    """Open a saved model for a task: a whole model, or an adapter together with its base.
 
     Args:
         path: Folder or Hub id.
+        head: What the model does.
         base_model: Where an adapter's base lies, when it has moved.
         arguments: Passed on to ``from_pretrained`` (revision, token, cache_dir, …).
 
+    Returns:
+        The model (float32, evaluation mode) and its tokenizer.
+
     Raises:
-        ModelError: when something is missing or damaged.
+        ModelError: Something is missing, damaged, of another kind, or does not fit together.
     """
+    path = os.fspath(path)
     register_own_models()
     check_reachable(path)
     try:
         with quiet_loading():
-            return _load(path, base_model, arguments)
-    except (OSError, ValueError) as error:
-        raise explain_loading_error(path, error) from error
+            adapter = adapter_config(path, arguments)
+            if adapter is not None:
+                from nlpladder.models.pretrained.adapter_files import load_adapter
+
+                return load_adapter(path, adapter, head=head, base_model=base_model, arguments=arguments)
+            return _load_whole(path, head, arguments)
     except Exception as error:
-        if type(error).__name__ == "SafetensorError":
-            raise ModelError(
-                f"The weights in {path} are damaged or cut short ({error}). Save or download them again."
-            ) from error
-        raise
+        raise explain_loading_error(path, error) from error
 
 
-def _load(path: str, base_model: str | None, arguments: dict[str, Any]) -> tuple[Any, Any]:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+def _load_whole(path: str, head: Head, arguments: dict[str, Any]) -> tuple[Any, Any]:
+    import transformers
+    from transformers import AutoConfig, AutoTokenizer
 
+    config = AutoConfig.from_pretrained(path, **arguments)
+    check_kind(config, head, path)
+    check_weight_files(path)
     tokenizer = AutoTokenizer.from_pretrained(path, **arguments)
-    adapter = _adapter_config(path, arguments)
-    if adapter is None:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            path, use_safetensors=True, dtype="float32", attn_implementation=attention_kernel(), **arguments
+    model, info = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(
+        path, output_loading_info=True, **weights_as_saved(head), **arguments
+    )
+    if other := sorted(mismatched_keys(info)):
+        raise ModelError(
+            f"The weights in {path} do not fit its config.json: {_first_of(other)} "
+            f"{'is' if len(other) == 1 else 'are'} of another shape. Was one of the two replaced? Save or "
+            "download the model again."
         )
-    else:
-        model = _load_adapter(path, adapter, base_model, arguments)
+    if lacking := sorted(str(key) for key in info["missing_keys"]):
+        raise ModelError(
+            f"{path} holds no weights for {_first_of(lacking)}: its architecture is not a {type(model).__name__}, or "
+            "the file is not whole. Left as they are, they would be random."
+        )
     return model.eval(), tokenizer
+
+
+def _first_of(keys: list[str]) -> str:
+    return ", ".join(keys[:3]) + (" …" if len(keys) > 3 else "")
+
+
+def weights_as_saved(head: Head) -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` with which saved weights are opened.
+
+    Args:
+        head: What the model does.
+    """
+    kernel = {} if head in ("causal", "seq2seq") else {"attn_implementation": attention_kernel()}
+    # Shapes that do not fit are told by the caller, in one sentence.
+    return {"use_safetensors": True, "dtype": "float32", "ignore_mismatched_sizes": True, **kernel}
+
+
+def mismatched_keys(info: dict[str, Any]) -> set[str]:
+    """Return the weights whose shapes did not fit, from ``output_loading_info``."""
+    return {str(entry[0]) for entry in info.get("mismatched_keys", ())}
 
 
 @contextlib.contextmanager
@@ -151,41 +133,44 @@ def quiet_loading() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _adapter_config(path: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+def find_file(path: str, name: str, arguments: dict[str, Any]) -> str | None:
+    """Return where a file of a folder or Hub id lies here, or None when there is none.
+
+    Args:
+        path: Folder or Hub id.
+        name: Of the file.
+        arguments: ``revision``, ``token``, ``cache_dir``, ``local_files_only``; others are left out.
+    """
     from transformers.utils import cached_file
 
-    known = {key: arguments[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in arguments}
-    file = cached_file(path, "adapter_config.json", _raise_exceptions_for_missing_entries=False, **known)
-    return None if file is None else json.loads(Path(file).read_text(encoding="utf-8"))
-
-
-def _load_adapter(path: str, adapter: dict[str, Any], base_model: str | None, arguments: dict[str, Any]) -> Any:
-    from peft import PeftModel
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    base = base_model or _resolve_base(path, adapter["base_model_name_or_path"])
-    if os.sep in base and not os.path.isdir(base):
-        raise ModelError(
-            f"The adapter in {path} was trained on the base model {base}, which is not there. "
-            "Say where it is: nlpladder.load(path, base_model=...)."
-        )
-    # The adapter's own config carries labels and problem type; the base's architecture must agree with it.
-    config = AutoConfig.from_pretrained(path, **arguments)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base,
-        config=config,
-        use_safetensors=True,
-        dtype="float32",
-        ignore_mismatched_sizes=True,
-        attn_implementation=attention_kernel(),
+    known = {key: arguments[key] for key in HUB_ARGUMENTS if arguments.get(key) is not None}
+    return cached_file(
+        path,
+        name,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        **known,
     )
-    return PeftModel.from_pretrained(model, path)
 
 
-def _resolve_base(path: str, base: str) -> str:
-    """Find a base that was recorded relative to the adapter's folder."""
-    beside = os.path.normpath(os.path.join(path, base))
-    return beside if base.startswith(".") and os.path.isdir(beside) else base
+def adapter_config(path: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what ``adapter_config.json`` says, or None for a whole model.
+
+    Args:
+        path: Folder or Hub id.
+        arguments: See `find_file`.
+
+    Raises:
+        ModelError: The file is damaged.
+    """
+    file = find_file(path, "adapter_config.json", arguments)
+    if file is None:
+        return None
+    try:
+        found = json.loads(Path(file).read_text(encoding="utf-8"))
+        return {**found, "base_model_name_or_path": found["base_model_name_or_path"]}
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} is damaged ({error!r}). Save or download the adapter again.") from error
 
 
 def check_reachable(path: str) -> None:
@@ -199,21 +184,74 @@ def check_reachable(path: str) -> None:
         raise ModelError(f"There is no model folder {path!r}.{did_you_mean(path, siblings)}")
 
 
-def explain_loading_error(name: str, error: Exception) -> ModelError:
-    """Turn the errors of transformers and huggingface_hub into one sentence that says what to do."""
+def check_weight_files(path: str) -> None:
+    """Look at the weight files of a folder before anything is built from them.
+
+    Args:
+        path: Folder; of a Hub id nothing is known here.
+
+    Raises:
+        ModelError: There are none, they are pickled, one of several is missing, or one is cut short.
+    """
+    from safetensors import safe_open
+
+    folder = Path(path)
+    if not folder.is_dir():
+        return
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise ModelError(
+                f"{path} is not whole: of its {len(names)} weight files {missing[0]} is missing. Download it again."
+            )
+    found = sorted(folder.glob("*.safetensors"))
+    if not found:
+        pickled = sorted(entry.name for entry in folder.glob("*.bin"))
+        if pickled:
+            raise ModelError(
+                f"{path} holds {pickled[0]} but no safetensors weights; nlpladder does not open pickled ones, which "
+                "can run any program. Save the model again with a current transformers."
+            )
+        raise ModelError(f"{path} holds no weights (model.safetensors). Save or download the model again.")
+    for file in found:
+        try:
+            with safe_open(file, framework="np"):
+                pass
+        except Exception as error:
+            raise ModelError(f"{file} is damaged or cut short ({error}). Save or download the model again.") from error
+
+
+def explain_loading_error(name: str, error: Exception) -> Exception:
+    """Turn the errors of transformers, peft and huggingface_hub into one sentence that says what to do.
+
+    Args:
+        name: Of the model.
+        error: What was raised. Programming errors are returned as they are.
+    """
     text = str(error)
-    if isinstance(error, ModelError):
+    first = text.strip().splitlines()[0] if text.strip() else repr(error)
+    if isinstance(error, LadderError):
         return error
-    if "safetensors" in text.lower() and "not" in text.lower():
+    if type(error).__name__ == "SafetensorError":
+        return ModelError(f"The weights in {name} are damaged or cut short ({first}). Save or download them again.")
+    if "size mismatch" in text or "mismatched" in text:
+        lines = [line.strip() for line in text.splitlines() if "mismatch" in line.lower()]
         return ModelError(
-            f"{name} has no safetensors weights; nlpladder does not load pickled ones. ({text.splitlines()[0]})"
+            f"The weights in {name} do not have the shapes that its config.json asks for: {(lines or [first])[0][:300]}"
+            ". Was one of the two replaced? Save or download the model again."
         )
+    if not isinstance(error, (OSError, ValueError, RuntimeError, KeyError)):
+        return error
+    lowered = text.lower()
+    if "safetensors" in lowered and "not" in lowered:
+        return ModelError(f"{name} has no safetensors weights; nlpladder does not load pickled ones. ({first})")
     if any(
-        word in text.lower()
-        for word in ("couldn't connect", "offline", "connection", "not in the local cache", "cached")
+        word in lowered for word in ("couldn't connect", "offline", "connection", "not in the local cache", "cached")
     ):
         return ModelError(
             f"{name} is neither a folder here nor in the local cache, and the Hub cannot be reached. "
             f"On a machine with network run: hf download {name}"
         )
-    return ModelError(f"{name} cannot be loaded: {text.splitlines()[0] if text else error!r}")
+    return ModelError(f"{name} cannot be loaded: {first}")

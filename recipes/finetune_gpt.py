@@ -1,0 +1,140 @@
+"""Fine-tune a causal language model (any Hub id or folder) on text, instructions, labelled text or preferences.
+
+    accelerate launch recipes/finetune_gpt.py --model openai-community/gpt2 --dataset my_novel.txt --peft lora
+    accelerate launch recipes/finetune_gpt.py --task instructions --model outputs/gpt --dataset my_questions.jsonl
+    accelerate launch recipes/finetune_gpt.py recipes/configs/finetune_gpt/stories-gpt-tiny.yaml
+
+Without a network: pretrain a small model first with recipes/pretrain.py --objective causal, and name its folder as
+--model. The test text is scored before and after the training with the model's own tokenizer, and sample texts, or
+answers to the test prompts, stand in samples.md. What is saved must answer as what was trained, an adapter as well.
+
+task            data (--dataset, and --data.KEY for what only this task has)            shown
+text            any text: file, folder, Hub id, world:stories                           bits per byte, samples
+instructions    instruction/input/output, prompt/completion, messages, conversations    the same of the answers, ROUGE …
+classification  texts with labels, as recipes/finetune_bert.py                          accuracy, F1, …
+preferences     a prompt, the chosen and the rejected answer (DPO)                      reward margin and accuracy
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from nlpladder.config import build, option, options_of, parse, run_recipe
+from nlpladder.finetuning.options import CausalFinetuningOptions
+
+if TYPE_CHECKING:
+    from nlpladder.finetuning.instructions import Answering
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTOptions(CausalFinetuningOptions):
+    """Options of one fine-tuning; those of the optimiser stand at the top level here."""
+
+    task: Literal["text", "instructions", "classification", "preferences"] = option(
+        "text", help="what is learnt: to go on with a text, to answer, to label, or which of two answers is better"
+    )
+    dataset: str = option(help="Hub id, file or folder; world:<name> for text and labelled text")
+    data: dict = option(
+        {},
+        help="further options of the data, such as --data.max_train_samples 500: see train_lstm_lm.py --help (text), "
+        "finetune_bert.py --help (labelled text); prompt_column, completion_column, messages_column (instructions), "
+        "chosen_column, rejected_column (preferences)",
+    )
+    documents: Literal["auto", "separate", "running"] = option(
+        "auto",
+        help="text: separate reads every document by itself, running all of them as one; auto takes running for a "
+        "single document",
+    )
+    context_window: int | None = option(
+        None, help="text: tokens the model reads at once when it is scored; its positions if not given"
+    )
+    stride: int | None = option(
+        None, help="text: tokens by which that window moves; half of it if not given, smaller is slower and better"
+    )
+    prompts: tuple[str, ...] = option(("",), help="text: what the sample texts begin with, comma-separated")
+    system: str | None = option(None, help="conversations: a system message for conversations that have none")
+    max_answers: int = option(
+        100, help="conversations: so many test prompts are answered, before and after; 0 for none"
+    )
+    max_new_tokens: int = option(128, help="conversations: tokens of an answer at most")
+    beta: float = option(0.1, help="preferences: how much leaving the reference model costs (DPO's beta)")
+    output_dir: str = option("outputs/finetuned-gpt", help="the run folder")
+
+
+def main() -> None:
+    options = parse(GPTOptions, description=__doc__)
+
+    from nlpladder.finetuning.common import say_on_main
+    from nlpladder.train_rung import quiet_libraries
+
+    quiet_libraries()
+    tasks = {
+        "text": _text,
+        "instructions": _instructions,
+        "classification": _classification,
+        "preferences": _preferences,
+    }
+    say_on_main(tasks[options.task](options))
+
+
+def _text(options: GPTOptions) -> str:
+    from nlpladder.data.running_options import RunningTextOptions
+    from nlpladder.errors import ConfigError
+    from nlpladder.finetuning.common import say_on_main
+    from nlpladder.finetuning.language_model import TextReading, finetune_language_model
+    from nlpladder.finetuning.language_model_report import text_summary
+
+    if "level" in options.data:
+        raise ConfigError("A pretrained model has its own tokenizer: leave data.level out.")
+    wanted = {"dataset": options.dataset, "text_unit": "document", **options.data}
+    text = build(RunningTextOptions, wanted, where="data").load()
+    say_on_main(f"{text.name}: {'; '.join(text.notes)}")
+    reading = TextReading(**options_of(options, TextReading))
+    return text_summary(finetune_language_model(text, options, reading=reading, say=say_on_main), options.output_dir)
+
+
+def _instructions(options: GPTOptions) -> str:
+    from nlpladder.data.instruction_options import InstructionOptions
+    from nlpladder.finetuning.common import say_on_main
+    from nlpladder.finetuning.instructions import finetune_instructions, instructions_summary
+
+    data = build(InstructionOptions, {"dataset": options.dataset, **options.data}, where="data").load()
+    say_on_main(data.describe())
+    run = finetune_instructions(data, options, answering=_answering(options), say=say_on_main)
+    return instructions_summary(run, options.output_dir)
+
+
+def _answering(options: GPTOptions) -> Answering:
+    from nlpladder.finetuning.instructions import Answering
+    from nlpladder.generation import GenerationOptions
+
+    drawing = GenerationOptions(max_new_tokens=options.max_new_tokens, do_sample=False)
+    return Answering(system=options.system, max_answers=options.max_answers, generation=drawing)
+
+
+def _classification(options: GPTOptions) -> str:
+    from nlpladder.data.options import DataOptions
+    from nlpladder.finetuning.common import say_on_main
+    from nlpladder.finetuning.last_token import finetune_last_token
+    from nlpladder.views.run_summary import run_summary
+
+    data = build(DataOptions, {"dataset": options.dataset, **options.data}, where="data").load()
+    say_on_main(data.describe())
+    run = finetune_last_token(data, options)
+    return run_summary(run.record, run.metrics, options.output_dir, was_there=run.was_there)
+
+
+def _preferences(options: GPTOptions) -> str:
+    from nlpladder.data.preference_options import PreferenceOptions
+    from nlpladder.finetuning.common import say_on_main
+    from nlpladder.finetuning.preferences import finetune_preferences, preferences_summary
+
+    data = build(PreferenceOptions, {"dataset": options.dataset, **options.data}, where="data").load()
+    say_on_main(data.describe())
+    run = finetune_preferences(data, options, beta=options.beta, answering=_answering(options), say=say_on_main)
+    return preferences_summary(run, options.output_dir)
+
+
+if __name__ == "__main__":
+    run_recipe(main)
