@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlpladder.data.conll import read_conll
+    from nlpladder.data.instructions import InstructionText, load_instructions
     from nlpladder.data.loading import load_text_dataset
     from nlpladder.data.parallel import ParallelText, load_parallel_text
+    from nlpladder.data.preferences import PreferenceText, load_preferences
     from nlpladder.data.running_text import RunningText, load_running_text
     from nlpladder.data.text_dataset import TextDataset
     from nlpladder.data.unlabeled import load_unlabeled_text
 
 __all__ = [
+    "InstructionText",
     "ParallelText",
+    "PreferenceText",
     "RunningText",
     "TextDataset",
+    "load_instructions",
     "load_parallel_text",
+    "load_preferences",
     "load_running_text",
     "load_text_dataset",
     "load_unlabeled_text",
@@ -24,9 +30,13 @@ __all__ = [
 ]
 
 _HOME = {
+    "InstructionText": "instructions",
     "ParallelText": "parallel",
+    "PreferenceText": "preferences",
     "RunningText": "running_text",
+    "load_instructions": "instructions",
     "load_parallel_text": "parallel",
+    "load_preferences": "preferences",
     "load_running_text": "running_text",
     "TextDataset": "text_dataset",
     "load_text_dataset": "loading",

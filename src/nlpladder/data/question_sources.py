@@ -246,12 +246,15 @@ def _answers_of(row: Mapping[str, Any], answers: Any) -> tuple[list[Any], list[A
     if answers is None:
         return [], []
     if isinstance(answers, dict):
-        return _listed(answers.get("text")), _listed(next((answers[name] for name in _STARTS if name in answers), None))
+        return _listed(answers.get("text")), _listed(_first(answers))
     if isinstance(answers, list) and all(isinstance(answer, dict) for answer in answers):
-        starts = [next((answer[name] for name in _STARTS if name in answer), None) for answer in answers]
-        return [answer.get("text") for answer in answers], starts
-    starts = next((row[name] for name in _STARTS if row.get(name) is not None), None)
-    return _listed(answers), [_number(start) for start in _listed(starts)]
+        return [answer.get("text") for answer in answers], [_first(answer) for answer in answers]
+    return _listed(answers), [_number(start) for start in _listed(_first(row))]
+
+
+def _first(answer: Mapping[str, Any]) -> Any:
+    """Return what stands under one of the names for the start of an answer."""
+    return next((answer[name] for name in _STARTS if answer.get(name) is not None), None)
 
 
 def _listed(value: Any) -> list[Any]:

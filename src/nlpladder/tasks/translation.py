@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nlpladder.data.parallel import ParallelText
+from nlpladder.data.text_pairs import examples_of
 from nlpladder.errors import LadderError
 from nlpladder.evaluation.comparison import Comparison
 from nlpladder.evaluation.seeds import SeedScore
@@ -64,15 +65,15 @@ class TranslationTask:
     def describe(self) -> dict[str, Any]:
         """See ClimbTask."""
         source, target = self.data.languages
+        count = len(examples_of(self.data.splits["test"]).source)
         return {
             "dataset": self.data.name,
             "fingerprint": self.data.fingerprint,
             "task": "translation",
             "labels": [],
-            "test_size": len(self.data.splits["test"].source),
+            "test_size": count,
             "test_unit": "sentences",
-            "tested": f"{len(self.data.splits['test'].source):,} test sentences of {self.data.name}, {source} to "
-            f"{target}, beam {NUM_BEAMS}",
+            "tested": f"{count:,} test sentences of {self.data.name}, {source} to {target}, beam {NUM_BEAMS}",
             "speed_unit": "sentences",
             "train_size": len(self.data.splits["train"].source),
             "notes": list(self.data.notes),

@@ -31,7 +31,7 @@ class LabelledWindows(TokenizedTexts):
     def __init__(
         self, windows: Sequence[Window], positions: Sequence[np.ndarray], labels: Sequence[np.ndarray]
     ) -> None:
-        super().__init__([window.input_ids for window in windows])
+        super().__init__([window.input_ids for window in windows])  # type: ignore[misc]  # arrays of ids
         self.windows = list(windows)
         self.positions = [np.asarray(row, dtype=np.int32) for row in positions]
         self.token_labels = [np.asarray(row, dtype=np.int32) for row in labels]

@@ -194,8 +194,8 @@ def _probed_way(model: Any, base: Any, layer: nn.Module | None) -> Way:
         outputs = model(**inputs)
         if outputs.get("logits") is None:
             raise ModelError(
-                f"{type(base).__name__} returns no logits for its tokens: a causal or encoder-decoder language model is "
-                "needed, or one whose forward takes targets and returns the sum of their losses."
+                f"{type(base).__name__} returns no logits for its tokens: a causal or encoder-decoder language model "
+                "is needed, or one whose forward takes targets and returns the sum of their losses."
             )
         logits = outputs["logits"][:, -2:]  # (2, 2, vocabulary)
         if layer is None:
