@@ -99,7 +99,7 @@ def test_a_finished_run_is_read_and_another_one_refused(finished):
     assert again.was_there
     assert again.metrics == run.metrics
     with pytest.raises(RunError, match=r"training\.num_train_epochs"):
-        finetune_token_classification(data, options(folder, num_train_epochs=3.0))
+        finetune_token_classification(data, options(folder, num_train_epochs=7.0))
 
 
 def test_validation_is_measured_as_the_saved_model_answers(finished):

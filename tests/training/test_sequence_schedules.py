@@ -104,7 +104,7 @@ def test_plateau_divides_by_four_whenever_there_is_no_new_best():
         ({"warmup_steps": -1}, "warmup_steps must not be negative"),
         ({"evaluate_every": 0}, "evaluate_every must be at least 1"),
         ({"optimizer": "asgd", "average_checkpoints": 3}, "asgd averages"),
-        ({"batch_tokens": 100, "group_by_length": False}, "batch_tokens groups pairs"),
+        ({"batch_tokens": 100, "group_by_length": False}, "batch_tokens groups by length"),
         ({"validation_steps": 5, "save_steps": 5, "select_best_on": "none"}, "validation_steps writes"),
         ({"plateau_factor": 1.0}, "plateau_factor must lie"),
         ({"early_stopping_patience": 2, "select_best_on": "none"}, "select_best_on"),
