@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nlpladder.data.conversations import UnusableRow
+from nlpladder.data.missing_splits import ORDER, cut_rows, find_missing
 from nlpladder.data.reading import ReadSource
-from nlpladder.data.splits import cut, subset
+from nlpladder.data.splits import subset
 from nlpladder.errors import ConfigError, DataError
 
 Example = TypeVar("Example")
 #: Examples with one prompt that are more than this share of all stay in train.
 _LARGE_GROUP = 0.05
-_ORDER = ("train", "validation", "test")
 
 
 def convert_splits(
@@ -105,44 +105,31 @@ def with_missing_splits(
         what: The examples in the plural.
 
     Raises:
-        DataError: There are too few different prompts.
+        DataError: There is no training split, or there are too few different prompts.
+        ConfigError: A share is none, or both together leave nothing to train on.
     """
-    done = dict(splits)
-    missing: dict[str, float] = {}
-    how = ""
-    if "test" not in done and "validation" in done:
-        done["test"] = done.pop("validation")
-        missing = {"validation": validation_fraction}
-        how = "The source has no test split: its validation split serves as test;"
-    elif "test" not in done:
-        missing = {"validation": validation_fraction, "test": test_fraction}
-        how = "The source has no splits:"
-    elif "validation" not in done:
-        missing = {"validation": validation_fraction}
-        how = "The source has no validation split:"
-    notes = []
-    if missing:
+    missing = find_missing(name, splits, validation_fraction, test_fraction)
+    done = {missing.renamed.get(split, split): examples for split, examples in splits.items()}
+    notes = [missing.reason] if missing.reason else []
+    if missing.fractions:
         train = done["train"]
         numbers: dict[str, int] = {}
         groups = np.array([numbers.setdefault(key(example), len(numbers)) for example in train], dtype=np.int64)
         large = (np.bincount(groups) > max(1.0, _LARGE_GROUP * len(train)))[groups]
         movable = np.flatnonzero(~large)
-        if len(np.unique(groups[movable])) <= len(missing):
+        if len(np.unique(groups[movable])) <= len(missing.fractions):
             raise DataError(
                 f"{name} has {len(train):,} {what} with {len(numbers):,} different prompts, too few to cut "
-                f"{' and '.join(missing)} from. Add some, or give files named train, validation and test."
+                f"{' and '.join(missing.fractions)} from. Add some, or give files named train, validation and test."
             )
-        parts = cut(
-            np.zeros(len(movable), dtype=np.int64), groups[movable], tuple(missing.values()), seed, every_stratum=False
-        )
-        for split, rows in zip(missing, parts[1:], strict=True):
-            done[split] = [train[row] for row in movable[rows]]
-        done["train"] = [train[row] for row in np.union1d(movable[parts[0]], np.flatnonzero(large))]
-        shares = " and ".join(f"{split} is {share:.3g} of the {what}" for split, share in missing.items())
+        parts = cut_rows(name, groups[movable], missing.fractions, seed)
+        for split in missing.fractions:
+            done[split] = [train[row] for row in movable[parts[split]]]
+        done["train"] = [train[row] for row in np.union1d(movable[parts["train"]], np.flatnonzero(large))]
         together = len(train) - len(numbers)
-        copies = f" {together:,} {what} with the prompt of another one stay in its split." if together else ""
-        notes.append(f"{how} {shares}, cut with seed {seed}.{copies}")
-    order = (*_ORDER, *(split for split in done if split not in _ORDER))
+        if together:
+            notes.append(f"{together:,} {what} with the prompt of another one stay in its split.")
+    order = (*ORDER, *(split for split in done if split not in ORDER))
     return {split: done[split] for split in order}, notes
 
 
@@ -181,21 +168,12 @@ def fingerprint_of(splits: Mapping[str, Sequence[Any]]) -> str:
     return digest.hexdigest()
 
 
-def check_fractions(
-    validation_fraction: float, test_fraction: float, max_train: int | None, max_eval: int | None
-) -> None:
-    """Check the numbers that both loaders take.
+def check_limits(max_train: int | None, max_eval: int | None) -> None:
+    """Check the limits that both loaders take.
 
     Raises:
-        ConfigError: A share is none, or a limit is below 1.
+        ConfigError: A limit is below 1.
     """
-    for name, share in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
-        if not 0 < share < 1:
-            raise ConfigError(f"{name} must lie between 0 and 1, got {share}.")
-    if validation_fraction + test_fraction >= 1:
-        raise ConfigError(
-            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} leave nothing to train on."
-        )
     for name, limit in (("max_train_samples", max_train), ("max_eval_samples", max_eval)):
         if limit is not None and limit < 1:
             raise ConfigError(f"{name} must be at least 1, got {limit}.")

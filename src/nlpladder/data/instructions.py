@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nlpladder.data.chat_splits import (
-    check_fractions,
+    check_limits,
     convert_splits,
     fingerprint_of,
     limited,
@@ -115,7 +115,7 @@ def load_instructions(
         DataError: The data cannot be used as they are; names the file, the rows and what to do.
         ConfigError: An argument makes no sense.
     """
-    check_fractions(validation_fraction, test_fraction, max_train_samples, max_eval_samples)
+    check_limits(max_train_samples, max_eval_samples)
     read = read_source(source, config=config, revision=revision, encoding=encoding)
     split = "train" if "train" in read.splits else next(iter(read.splits))
     columns = find_instruction_columns(
