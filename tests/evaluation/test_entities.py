@@ -90,7 +90,7 @@ def test_intervals_over_sentences_and_a_rare_type():
     low, high = np.quantile(drawn, [0.025, 0.975])
     assert scores["entity_f1"].mean.low == pytest.approx(low, abs=0.15 * (high - low))
     again = EntityStatistics.from_columns(statistics.to_columns() | {"id": np.arange(81)}, statistics.fingerprint)
-    assert again.types == statistics.types
+    assert again.kinds == statistics.kinds
     assert score_entities([again], resamples=400) == scores
     with pytest.raises(DataError, match="lacks tokens"):
         EntityStatistics.from_columns({"gold:PER": [1.0]})
@@ -102,7 +102,7 @@ def test_taggers_that_know_other_types_are_compared():
     worse = [[str(rng.choice(IOB)) if rng.random() < 0.4 else tag for tag in row] for row in gold]
     better = [[str(rng.choice(IOB[:4])) if rng.random() < 0.1 else tag for tag in row] for row in gold]
     first, second = EntityStatistics.of(worse, gold), EntityStatistics.of(better, gold)
-    assert set(first.types) > set(second.types)
+    assert set(first.kinds) > set(second.kinds)
     (found,) = compare_entities({"worse": [first], "better": [second]}, resamples=500)
     assert found.better() == "better"
     assert found.difference == pytest.approx(second.corpus()["entity_f1"] - first.corpus()["entity_f1"])
@@ -110,7 +110,7 @@ def test_taggers_that_know_other_types_are_compared():
     assert both["entity_f1"].mean.value == pytest.approx(
         (first.corpus()["entity_f1"] + second.corpus()["entity_f1"]) / 2
     )
-    assert f"entity_f1_{first.types[-1]}" in both
+    assert f"entity_f1_{first.kinds[-1]}" in both
     (one_type,) = compare_entities({"a": [first], "b": [first]}, metric="entity_f1_PER", resamples=100)
     assert one_type.p_value == 1.0
 

@@ -145,7 +145,7 @@ def test_scores_of_tags_are_those_of_scikit_learn():
     found = statistics.corpus()
     assert found["accuracy"] == pytest.approx(accuracy_score(*flat))
     assert found["f1_macro"] == pytest.approx(f1_score(*flat, average="macro", zero_division=0.0))
-    labels = statistics.tags
+    labels = statistics.kinds
     each = f1_score(*flat, average=None, labels=list(labels), zero_division=0.0)
     assert [found[f"f1_{tag}"] for tag in labels] == pytest.approx(list(each))
     again = TagStatistics.from_columns(statistics.to_columns(), statistics.fingerprint)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,21 +18,18 @@ import numpy.typing as npt
 from nlpladder.errors import DataError
 from nlpladder.evaluation.comparison import Comparison
 from nlpladder.evaluation.example_statistics import (
-    ExampleStatistics,
     Measure,
     fingerprint_of,
     score_statistics,
-    stack_columns,
 )
 from nlpladder.evaluation.seeds import SeedScore
 from nlpladder.evaluation.system_comparison import compare_systems
+from nlpladder.evaluation.tagged_statistics import COUNTS, TaggedStatistics
 
 Float = npt.NDArray[np.float64]
 #: (type, first word, behind the last word)
 Span = tuple[str, int, int]
 
-_TOKENS = ("tokens", "correct_tokens")
-_KINDS = ("gold", "predicted", "correct")
 _NO_TYPE = "_"  #: the type of a bare "B" or "I", as in seqeval
 #: BILOU's names for the last word of an entity and for the only one.
 _SAME_MEANING = {"L": "E", "U": "S"}
@@ -80,21 +77,8 @@ def _split_tag(tag: object, place: int) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class EntityStatistics(ExampleStatistics):
-    """The counts of each sentence of one tagger's output.
-
-    Attributes:
-        columns: Shape (sentences, 2 + 3 types): tokens, rightly tagged tokens, and for each type how many entities
-            there are, were predicted and are right.
-        fingerprint: Of the gold tags.
-        types: Types of entity, in the order of the columns.
-    """
-
-    types: tuple[str, ...] = ()
-
-    verb: ClassVar[str] = "tagged"
-    unit_name: ClassVar[str] = "sentences"
-    outputs: ClassVar[str] = "tagged sentences"
+class EntityStatistics(TaggedStatistics):
+    """The counts of each sentence of one tagger's output; `kinds` are the types of entities."""
 
     @classmethod
     def of(cls, predicted: Sequence[Sequence[str]], gold: Sequence[Sequence[str]]) -> Self:
@@ -130,29 +114,14 @@ class EntityStatistics(ExampleStatistics):
             counted.append({name: Counter(kind for kind, _, _ in those) for name, those in spans.items()})
             tokens[row] = len(right), sum(one == other for one, other in zip(ours, right, strict=True))
         types = tuple(sorted({kind for row in counted for kind in (*row["gold"], *row["predicted"])}))
-        entities = [[row[name][kind] for kind in types for name in _KINDS] for row in counted]
+        entities = [[row[name][kind] for kind in types for name in COUNTS] for row in counted]
         columns = np.hstack([tokens, np.asarray(entities, dtype=np.float64).reshape(len(gold), -1)])
         return cls(columns, fingerprint_of([list(tags) for tags in gold]), types)
-
-    @classmethod
-    def from_columns(cls, columns: Mapping[str, npt.ArrayLike], fingerprint: str = "") -> Self:
-        """Return the statistics that `to_columns` described; other columns are left aside.
-
-        Raises:
-            DataError: If a column is missing.
-        """
-        types = tuple(name.removeprefix("gold:") for name in columns if name.startswith("gold:"))
-        return cls(stack_columns(columns, _column_names(types), what="entity"), fingerprint, types)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        return _column_names(self.types)
 
     @property
     def measures(self) -> Mapping[str, Measure]:
         """The scores by name; ``entity_f1_PER`` is the F1 of the type PER."""
-        shared = ("entity_f1", "entity_precision", "entity_recall", *(f"entity_f1_{kind}" for kind in self.types))
+        shared = ("entity_f1", "entity_precision", "entity_recall", *(f"entity_f1_{kind}" for kind in self.kinds))
         empty = Measure(undefined="The sentences have no words.")
         return {**dict.fromkeys(shared, Measure(undefined=_NONE)), "token_accuracy": empty}
 
@@ -163,31 +132,18 @@ class EntityStatistics(ExampleStatistics):
         score is undefined, not 0.
         """
         tokens, correct_tokens = sums[..., 0], sums[..., 1]
-        by_type = sums[..., 2:].reshape(*sums.shape[:-1], len(self.types), 3)  # (…, types, kinds)
-        gold, predicted, correct = np.moveaxis(by_type.sum(axis=-2), -1, 0)
+        by_type = self.by_kind(sums)  # each (…, types)
+        gold, predicted, correct = (counts.sum(axis=-1) for counts in by_type)
         found = {
             "entity_f1": _share(2 * correct, gold + predicted, gold + predicted),
             "entity_precision": _share(correct, predicted, gold + predicted),
             "entity_recall": _share(correct, gold, gold + predicted),
         }
-        for place, kind in enumerate(self.types):
-            gold, predicted, correct = np.moveaxis(by_type[..., place, :], -1, 0)
+        for place, kind in enumerate(self.kinds):
+            gold, predicted, correct = (counts[..., place] for counts in by_type)
             found[f"entity_f1_{kind}"] = _share(2 * correct, gold + predicted, gold + predicted)
         found["token_accuracy"] = _share(correct_tokens, tokens, tokens)
         return found
-
-    def joined(self, others: Sequence[Self]) -> list[Self]:
-        """Return `others` with the types of all of them: a tagger may predict a type that another never does."""
-        types = tuple(sorted({kind for one in others for kind in one.types}))
-        joined = []
-        for one in others:
-            columns = np.zeros((len(one), 2 + 3 * len(types)))
-            columns[:, :2] = one.columns[:, :2]
-            for place, kind in enumerate(one.types):
-                target = 2 + 3 * types.index(kind)
-                columns[:, target : target + 3] = one.columns[:, 2 + 3 * place : 5 + 3 * place]
-            joined.append(type(one)(columns, one.fingerprint, types))
-        return joined
 
 
 def score_entities(
@@ -213,10 +169,6 @@ def compare_entities(
 ) -> list[Comparison]:
     """Compare taggers on the same sentences: see `compare_systems`, which takes the same options."""
     return compare_systems(systems, metric=metric, **options)  # type: ignore[arg-type]
-
-
-def _column_names(types: Sequence[str]) -> tuple[str, ...]:
-    return (*_TOKENS, *(f"{name}:{kind}" for kind in types for name in _KINDS))
 
 
 def _share(part: Float, whole: Float, defined: Float) -> Float:

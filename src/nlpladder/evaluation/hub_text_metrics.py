@@ -163,7 +163,7 @@ class SeqEval(TextMetric):
         statistics = EntityStatistics.of(predictions, references)
         found, sums = statistics.corpus(), statistics.columns.sum(axis=0)
         result: dict[str, Any] = {}
-        for place, kind in enumerate(statistics.types):
+        for place, kind in enumerate(statistics.kinds):
             gold, predicted, correct = sums[2 + 3 * place : 5 + 3 * place].tolist()
             result[kind] = {
                 "precision": correct / predicted if predicted else 0.0,
@@ -173,7 +173,7 @@ class SeqEval(TextMetric):
             }
         for name in ("precision", "recall", "f1"):
             # Without any entity seqeval warns and says 0.
-            result[f"overall_{name}"] = found[f"entity_{name}"] if statistics.types else 0.0
+            result[f"overall_{name}"] = found[f"entity_{name}"] if statistics.kinds else 0.0
         return {**result, "overall_accuracy": found["token_accuracy"]}
 
 
@@ -184,7 +184,7 @@ class EntityF1(SeqEval):
 
     def _compute(self, *, predictions: Any, references: Any) -> dict[str, Any]:
         statistics = EntityStatistics.of(predictions, references)
-        return {"entity_f1": statistics.corpus()["entity_f1"] if statistics.types else 0.0}
+        return {"entity_f1": statistics.corpus()["entity_f1"] if statistics.kinds else 0.0}
 
 
 class Perplexity(TextMetric):
