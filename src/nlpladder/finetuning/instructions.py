@@ -184,7 +184,7 @@ def losses_of_answers(model: NeuralLanguageModel, chat: ChatEncoder, conversatio
     rows = chat.encode_all(conversations)
     inputs = [np.array(row, dtype=np.int64) for row in rows.inputs]
     targets = [np.array(row, dtype=np.int64) for row in rows.targets]
-    found = model._log_probabilities(inputs, targets, model.context_window, model.stride)
+    found = model.log_probabilities(inputs, targets, model.context_window, model.stride)
     unknown = -1 if model.encoder.unknown_id is None else model.encoder.unknown_id
     columns = np.zeros((len(rows.kept), len(COLUMNS)))
     for row, number in enumerate(rows.kept):

@@ -60,7 +60,7 @@ def answer(
         def decode(row: int, written: Sequence[int], batch: list[list[int]] = batch) -> str:
             return _text(model, ids, batch[row] if row >= 0 else [], written)
 
-        with model._scoring():
+        with model.evaluating():
             found = generate_tokens(
                 model.model, batch, options, first_index=start, decode=decode, window=model.positions, **ids
             )
@@ -99,7 +99,7 @@ def stream_answer(
         return _text(model, ids, rows[0], written)
 
     def run(streamer: Any, cancelled: threading.Event) -> None:
-        with model._scoring():
+        with model.evaluating():
             generate_tokens(
                 model.model, rows, options, decode=lambda _, written: decode(written), streamer=streamer,
                 cancelled=cancelled, window=model.positions, **ids,

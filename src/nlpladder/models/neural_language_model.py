@@ -71,7 +71,7 @@ class NeuralLanguageModel:
         Texts longer than the model's window are read with a sliding window (see `describe_scoring`).
         """
         encoded = self.encoder.encode(check_texts(texts))
-        scores = self._log_probabilities(
+        scores = self.log_probabilities(
             [self.encoder.inputs(text.ids) for text in encoded],
             [self.encoder.targets(text.ids) for text in encoded],
             self.context_window,
@@ -99,7 +99,7 @@ class NeuralLanguageModel:
             return []
         window, stride = self._given_window_and_stride(window, stride)
         inputs, targets, borders = self.encoder.running([text.ids for text in encoded])
-        (scores,) = self._log_probabilities([inputs], [targets], window, stride)
+        (scores,) = self.log_probabilities([inputs], [targets], window, stride)
         return [text.scores(scores[begin:end]) for text, (begin, end) in zip(encoded, borders, strict=True)]
 
     def describe_scoring(self, *, running: bool = False, window: int | None = None, stride: int | None = None) -> str:
@@ -132,7 +132,7 @@ class NeuralLanguageModel:
         ids = self.encoder.prompt(encoded.ids)
         if not self.is_recurrent:
             ids = ids[-self.context_window :]
-        with self._scoring():
+        with self.evaluating():
             device = next(self.model.parameters()).device
             logits = self.model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0, -1]
             probabilities = torch.softmax(logits.double(), dim=-1).cpu().numpy()
@@ -171,7 +171,7 @@ class NeuralLanguageModel:
             def decode(row: int, ids: Sequence[int], prompts: list[list[int]] = batch) -> str:
                 return self.encoder.continuation(prompts[row] if row >= 0 else [], ids)
 
-            with self._scoring():
+            with self.evaluating():
                 continuations = generate_tokens(
                     self.model, batch, options, first_index=start, decode=decode, window=self.positions,
                     **self.generation_ids(),
@@ -205,7 +205,7 @@ class NeuralLanguageModel:
             return self.encoder.continuation(rows[0], ids)
 
         def run(streamer: Any, cancelled: threading.Event) -> None:
-            with self._scoring():
+            with self.evaluating():
                 generate_tokens(
                     self.model, rows, options, decode=lambda _, ids: decode(ids), streamer=streamer,
                     cancelled=cancelled, window=self.positions, **self.generation_ids(),
@@ -283,13 +283,21 @@ class NeuralLanguageModel:
         model, tokenizer = load_model(path, head="causal", base_model=base_model, **arguments)
         return cls(model, tokenizer, context_window=context_window, stride=stride)
 
-    def _log_probabilities(
+    def log_probabilities(
         self, inputs: list[np.ndarray], targets: list[np.ndarray], window: int, stride: int
     ) -> list[np.ndarray]:
+        """Return the natural log-probability of every target, row by row, for rows that are tokens already.
+
+        Args:
+            inputs: Token ids of each row, shape (tokens,).
+            targets: What each position predicts, shape (tokens,).
+            window: Tokens that the model reads at once; without meaning for a recurrent model.
+            stride: Tokens by which the window moves.
+        """
         from nlpladder.models.neural_scoring import score_in_windows, score_with_state
 
         pad_id = self.encoder.pad_id
-        with self._scoring():
+        with self.evaluating():
             if self.is_recurrent:
                 return score_with_state(self.model, inputs, targets, chunk=STATE_CHUNK, pad_id=pad_id)
             return score_in_windows(self.model, inputs, targets, window=window, stride=stride, pad_id=pad_id)
@@ -337,7 +345,8 @@ class NeuralLanguageModel:
             raise ConfigError(f"The stride is {stride} tokens; it must lie between 1 and the window, {window}.")
         return window, stride
 
-    def _scoring(self) -> Any:
+    def evaluating(self) -> Any:
+        """Return a context in evaluation mode without gradients; the mode before that comes back afterwards."""
         return _Evaluating(self.model)
 
 
