@@ -21,6 +21,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nlpladder.config import build, option, options_of, parse, run_recipe
+from nlpladder.data.instruction_options import InstructionOptions
+from nlpladder.data.options import DataOptions
+from nlpladder.data.preference_options import PreferenceOptions
+from nlpladder.data.running_options import RunningTextOptions
 from nlpladder.finetuning.options import CausalFinetuningOptions
 
 if TYPE_CHECKING:
@@ -37,9 +41,8 @@ class GPTOptions(CausalFinetuningOptions):
     dataset: str = option(help="Hub id, file or folder; world:<name> for text and labelled text")
     data: dict = option(
         {},
-        help="further options of the data, such as --data.max_train_samples 500: see train_lstm_lm.py --help (text), "
-        "finetune_bert.py --help (labelled text); prompt_column, completion_column, messages_column (instructions), "
-        "chosen_column, rejected_column (preferences)",
+        help="further options of the data, by task, see below",
+        keys=(RunningTextOptions, InstructionOptions, DataOptions, PreferenceOptions),
     )
     documents: Literal["auto", "separate", "running"] = option(
         "auto",
@@ -79,7 +82,6 @@ def main() -> None:
 
 
 def _text(options: GPTOptions) -> str:
-    from nlpladder.data.running_options import RunningTextOptions
     from nlpladder.errors import ConfigError
     from nlpladder.finetuning.common import say_on_main
     from nlpladder.finetuning.language_model import TextReading, finetune_language_model
@@ -95,7 +97,6 @@ def _text(options: GPTOptions) -> str:
 
 
 def _instructions(options: GPTOptions) -> str:
-    from nlpladder.data.instruction_options import InstructionOptions
     from nlpladder.finetuning.common import say_on_main
     from nlpladder.finetuning.instructions import finetune_instructions, instructions_summary
 
@@ -114,7 +115,6 @@ def _answering(options: GPTOptions) -> Answering:
 
 
 def _classification(options: GPTOptions) -> str:
-    from nlpladder.data.options import DataOptions
     from nlpladder.finetuning.common import say_on_main
     from nlpladder.finetuning.last_token import finetune_last_token
     from nlpladder.views.run_summary import run_summary
@@ -126,7 +126,6 @@ def _classification(options: GPTOptions) -> str:
 
 
 def _preferences(options: GPTOptions) -> str:
-    from nlpladder.data.preference_options import PreferenceOptions
     from nlpladder.finetuning.common import say_on_main
     from nlpladder.finetuning.preferences import finetune_preferences, preferences_summary
 
