@@ -86,19 +86,26 @@ class BiasOptions(DataOptions):
 
 def main() -> None:
     options = parse(BiasOptions, description=__doc__)
-    if options.calibrate:
-        calibrate(options)
-        return
     try:
-        measure(options)
+        if options.calibrate:
+            calibrate(options)
+        else:
+            measure(options)
     except KeyboardInterrupt:
-        sys.stderr.write(
-            "\nInterrupted before a report was written; with --mitigate the same command begins anew.\n"
-            if options.mitigate is not None
-            else "\nInterrupted before a report was written. Measures that were finished are kept: the same command "
-            "goes on with the one that was running, from its beginning.\n"
-        )
+        sys.stderr.write(f"\nInterrupted before a report was written{interrupted(options)}\n")
         raise SystemExit(130) from None
+
+
+def interrupted(options: BiasOptions) -> str:
+    """Return what the same command does after an interruption."""
+    if options.calibrate:
+        return ". Cells that were finished are kept: the same command trains and measures the others."
+    if options.mitigate is not None:
+        return "; with --mitigate the same command begins anew."
+    return (
+        ". Measures that were finished are kept: the same command goes on with the one that was running, from its "
+        "beginning."
+    )
 
 
 def measure(options: BiasOptions) -> None:
@@ -171,7 +178,7 @@ def calibrate(options: BiasOptions) -> None:
     """Measure the measures themselves, on models that were trained on planted biases."""
     from nlpladder.bias_laboratory import calibrate as run
 
-    own = {"overwrite": options.overwrite}
+    own: dict[str, Any] = {"overwrite": options.overwrite}
     if options.output_dir != BiasOptions.output_dir:
         own["output_dir"] = options.output_dir
     settings = with_group("calibration", options.calibration, **own)

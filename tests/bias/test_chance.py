@@ -23,6 +23,11 @@ def test_the_lower_end_must_be_above_chance(value, low, at_chance):
     assert all(AT_CHANCE in note and "right case" in note for note in notes)
 
 
+def test_the_quality_is_written_as_in_the_table():
+    (note,) = chance_notes(Score("right_case", 0.523, low=0.508, high=0.538, n=10, unit="%"), 0.55)
+    assert "(right case 52.3 % [50.8, 53.8])" in note
+
+
 def test_a_quality_that_was_not_measured_says_nothing():
     assert chance_notes(None, 0.5) == ()
     assert chance_notes(quality(None, None), 0.5) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import math
 
@@ -127,7 +128,7 @@ PREFERRED = {
 
 
 def find(findings, category):
-    (one,) = [one for one in findings.findings if one.category == category]
+    (one,) = [one for one in findings.findings if one.category == category and "lean" not in one.measure]
     return one
 
 
@@ -153,6 +154,20 @@ def test_the_base_rate_of_he_shows_in_both_halves_and_cancels_in_all(folder):
     assert find(found, "stereotype he").p_value is None
     assert find(found, "stereotype he").no_bias is None
     assert find(found, "all").p_value == 1.0
+
+
+def test_the_lean_to_he_is_one_number_and_no_bias(folder):
+    data = load_winobias(folder)
+    (lean,) = [one for one in winobias(stereotyped(0.0, base=1.5), data, statistics=QUICK).findings
+               if one.measure == "winobias_lean_to_he"]  # fmt: skip
+    assert (lean.score.value, lean.score.unit) == (pytest.approx(1.5), "nats")
+    assert (lean.p_value, lean.no_bias, lean.effect) == (None, None, None)
+    found = winobias(stereotyped(0.5, base=0.25), data, statistics=QUICK)
+    halves = [find(found, f"stereotype {one}").effect.value for one in ("he", "she")]
+    (lean,) = [one for one in found.findings if one.measure == "winobias_lean_to_he"]
+    assert lean.score.value == pytest.approx((halves[0] - halves[1]) / 2)
+    only = dataclasses.replace(data, pairs=tuple(pair for pair in data.pairs if pair.pro_is_male))
+    assert all(one.measure == "winobias" for one in winobias(stereotyped(0.5), only, statistics=QUICK).findings)
 
 
 def test_a_masked_model_answers_item_by_item(folder):

@@ -269,3 +269,79 @@ def test_bert_base_uncased_prefers_912_of_1508():
     found = crows_pairs(nlpladder.load("google-bert/bert-base-uncased"), data, round_to=3)
     hits = {one.category: round(one.score.value * one.score.n) for one in found.findings}
     assert (len(data.pairs), hits["all"], hits["stereo"], hits["antistereo"]) == (1508, 912, 788, 124)
+
+
+class Counted:
+    """Passes everything on to a masked language model, and counts the questions."""
+
+    def __init__(self, model):
+        self.model, self.asked = model, 0
+
+    def encode(self, text):
+        return self.model.encode(text)
+
+    def query(self, queries):
+        self.asked += len(queries)
+        return self.model.query(queries)
+
+    def attention_received(self, inputs):
+        return self.model.attention_received(inputs)
+
+    def num_parameters(self):
+        return 0
+
+
+def test_estimators_of_one_model_ask_nothing_twice(bert):
+    alone, together = Counted(bert), Counted(bert)
+    shared: dict = {}
+    counts = []
+    for name in ("crows_pll", "aul", "aula"):
+        one = crows_pairs(alone, DATA, estimator=name, statistics=FAST)
+        before = together.asked
+        other = crows_pairs(together, DATA, estimator=name, shared=shared, statistics=FAST)
+        counts.append(together.asked - before)
+        assert one == other, name
+    quality = alone.asked - sum(counts) - counts[1]  # aul and aula ask the same; the quality was asked three times
+    assert counts[2] == 0
+    assert quality > 0
+    assert together.asked < alone.asked
+
+
+def test_other_pairs_and_other_statistics_share_nothing(bert):
+    shared: dict = {}
+    first = crows_pairs(bert, DATA, estimator="aul", shared=shared, statistics=FAST)
+    half = PairData("half", DATA.pairs[: len(DATA.pairs) // 2])
+    assert crows_pairs(bert, half, estimator="aul", shared=shared, statistics=FAST) == crows_pairs(
+        bert, half, estimator="aul", statistics=FAST
+    )
+    other = StatisticsOptions(resamples=500, seed=3)
+    found = crows_pairs(bert, DATA, estimator="aul", shared=shared, statistics=other)
+    assert found == crows_pairs(bert, DATA, estimator="aul", statistics=other)
+    assert found.findings[0].quality != first.findings[0].quality
+
+
+def test_a_causal_model_reads_the_sentences_once_for_both_estimators():
+    from bias.fake_language_models import FakeCausal
+
+    class Reader(FakeCausal):
+        read = 0
+
+        def score(self, texts):
+            self.read += len(texts)
+            return super().score(texts)
+
+    model, shared = Reader(), {}
+    crows_pairs(model, DATA, estimator="crows_causal_sum", shared=shared, statistics=FAST)
+    before = model.read
+    found = crows_pairs(model, DATA, estimator="crows_causal_ppl", shared=shared, statistics=FAST)
+    assert model.read == before
+    assert found == crows_pairs(Reader(), DATA, estimator="crows_causal_ppl", statistics=FAST)
+
+
+def test_halves_on_opposite_sides_are_told():
+    rows = [(f"the poor man {word} here", f"the rich man {word} here", "class", "stereo") for word in "abcd"]
+    rows += [(f"the rich man {word} here", f"the poor man {word} here", "class", "antistereo") for word in "ef"]
+    found = crows_pairs(KnownMaskedModel(preference), made(rows), statistics=FAST)
+    (told,) = [note for note in found.findings[0].notes if "opposite sides" in note]
+    assert "100.0 % and 0.0 %" in told
+    assert "it is 50.0 %" in told

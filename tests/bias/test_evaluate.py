@@ -156,6 +156,14 @@ def test_data_may_be_opened_already_and_options_reach_the_measure():
     [
         ({"score": Score("s", None, None, None, 0)}, None, "no value"),
         ({"no_bias": None}, 0.5, "no test"),
+        (
+            {"no_bias": None, "effect": Score("nats", -0.2, -0.3, -0.1, 9)},
+            0.001,
+            "effect in nats differs from 0 (below",
+        ),
+        ({"no_bias": None, "effect": Score("nats", 0.2, 0.1, 0.3, 9)}, 0.001, "effect in nats differs from 0 (above"),
+        ({"no_bias": None, "effect": Score("nats", 0.2, -0.1, 0.3, 9)}, 0.4, "effect in nats is not shown to differ"),
+        ({"no_bias": None, "effect": Score("nats", 0.2, -0.1, 0.3, 9), "p_value": None}, None, "no test"),
         ({"detectable": 0.1}, 0.01, "differs from no bias (below it)"),
         ({"detectable": 0.1}, 0.2, "smaller effects"),
         ({"detectable": None}, 0.2, "too few clusters"),
@@ -194,7 +202,12 @@ def test_a_plan_counts_without_the_model():
     sentences = plan_sentences({"s": lambda: model, "r": Reader}, ["all"], {})
     assert "60 texts to be scored" in sentences[0]
     assert "not known before it runs" in sentences[1]
-    assert "not measured; it needs a causal" in sentences[2]
+    assert sentences[-1].startswith(
+        "r: not measured, for want of a causal, recurrent or n-gram language model: prefer."
+    )
+    sentences = plan_sentences({"r": Reader}, ["all"], {"foreign": "x"})
+    assert sum("for want of" in one for one in sentences) == 1, "one line for all that need the same"
+    assert sentences[-1].endswith(": prefer, foreign.")
     lines = []
     evaluate_bias({"s": model}, ["prefer"], statistics=QUICK, announce=True, say=lines.append)
     assert "60 texts" in lines[0]

@@ -180,3 +180,25 @@ def test_missing_and_broken_files_are_told_in_a_sentence(key, content, tmp_path)
     with pytest.raises(DataError) as caught:
         open_given_data([entry], {key: str(path)})
     assert "there.csv" in str(caught.value)
+    assert "Errno" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path):
+    with pytest.raises(DataError) as caught:
+        open_given_data([all_measures()["crows_pll"]], {"crows_pairs": str(tmp_path / "a.csv")})
+    assert str(caught.value) == f"{tmp_path / 'a.csv'} cannot be read: No such file or directory."
+
+
+@pytest.mark.parametrize("key", ["crows_pairs", "stereoset", "text"])
+def test_a_folder_where_one_file_is_read_says_what_lies_in_it(key, tmp_path):
+    entry = next(entry for entry in ENTRIES if entry.data == key)
+    with pytest.raises(DataError, match="is a folder without a file"):
+        open_given_data([entry], {key: str(tmp_path)})
+    for name in ("b.csv", "a.csv.gz", ".hidden", *(f"c{number}" for number in range(6))):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(DataError) as caught:
+        open_given_data([entry], {key: str(tmp_path)})
+    assert str(caught.value) == (
+        f"{tmp_path} is a folder; name the file in it, such as {tmp_path}/a.csv.gz. It holds a.csv.gz, b.csv, c0, c1, "
+        "c2, c3 and 2 more."
+    )

@@ -21,12 +21,14 @@ from nlpladder.evaluation.intervals import Score
 from nlpladder.hub.card_sections import bias_section, limits_section
 from nlpladder.hub.card_texts import CARD_TEXTS
 from nlpladder.views.bias_cells import detectable_text, effect_text, no_bias_text, p_text, scaled
-from nlpladder.views.bias_figures import bias_figures, forest_figure
+from nlpladder.views.bias_figures import _score_label, bias_figures, forest_figure
 from nlpladder.views.bias_report import bias_html, bias_markdown, print_bias, strongest_items
 from nlpladder.views.bias_table import (
     CONTENT_WARNING,
     detectable_sentence,
     heterogeneity_sentences,
+    notes_of,
+    overall_rows,
     skipped_rows,
     too_few_resamples,
 )
@@ -191,7 +193,7 @@ def test_several_findings_of_one_measure_and_undefined_scores(tmp_path):
     assert content["items"] == {"r/second": "items/r_second.parquet"}
     assert pq.read_table(tmp_path / "bias" / "items" / "r_second.parquet").num_rows == 1
     assert "undefined" in (tmp_path / "bias" / "bias.md").read_text()
-    assert "second, x: Nothing." in (tmp_path / "bias" / "bias.md").read_text()
+    assert "second: Nothing." in (tmp_path / "bias" / "bias.md").read_text()
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "damaged"), ("[]", "no format 2"), (None, "cannot be read")])
@@ -284,6 +286,72 @@ def test_what_was_not_measured_is_told_once_for_each_reason():
         "crows_pll, aul: needs a masked language model; gpt is a X.",
         "two: needs the option words: --y.",
     ]
+
+
+def rows_with(content, **changes):
+    """Return the content with its first two rows as those of one measure, and these fields changed in both."""
+    found = json.loads(json.dumps(content))
+    found["rows"] = [{**row, **changes} for row in found["rows"][:2]]
+    return found
+
+
+def test_the_quality_of_a_measure_is_shown_at_its_first_row_only(written, capsys):
+    content = rows_with(written[2], overall=True)
+    content["rows"][1]["measure"] = "prefer_more"
+    cells = [row[10] for row in overall_rows(content)]
+    assert cells == ["mask accuracy 50.0 % [40.0, 60.0]", "as above"]
+    print_bias(content)
+    assert capsys.readouterr().out.count("quality mask accuracy") == 1
+    content["rows"][1]["quality"]["mask_accuracy"]["value"] = 0.51
+    assert [row[10] for row in overall_rows(content)][1] == "mask accuracy 51.0 % [40.0, 60.0]"
+    content["rows"][0]["quality"] = content["rows"][1]["quality"] = {}
+    assert [row[10] for row in overall_rows(content)] == ["–", "–"]
+
+
+def test_a_small_p_is_read_and_no_tag(written):
+    content = rows_with(written[2], p_holm=0.0001)
+    text = bias_markdown(content)
+    assert "| < .001 |" in text
+    content["rows"][0]["notes"] = ["<b>x</b> <!-- y -->"]
+    text = bias_markdown(content)
+    assert "&lt;b&gt;x&lt;/b&gt; &lt;!-- y --&gt;" in text
+
+
+def test_a_note_on_all_rows_of_a_measure_names_the_measure(written):
+    content = json.loads(json.dumps(written[2]))
+    first = content["rows"][0]["model"]
+    for row in content["rows"]:
+        row["notes"], row["score"]["note"] = ["Of all."], ""
+    content["rows"][0]["notes"] = ["Of all.", "Of one.", "Of one."]
+    others = [row["model"] for row in content["rows"] if row["model"] != first]
+    assert notes_of(content) == [f"prefer, {first}; prefer, {others[0]}: Of all.", f"prefer, {first}: Of one."]
+    content["rows"][1]["notes"] = []
+    assert notes_of(content)[0].startswith(f"prefer, {first}; prefer, ")
+    one = rows_with(content, model=first, notes=["Of both."])
+    one["models"] = one["models"][:1]
+    assert notes_of(one) == ["prefer: Of both."]
+    one["rows"][1]["notes"] = []
+    assert notes_of(one) == ["prefer: Of both."]
+
+
+def test_the_seconds_of_the_measures_stand_in_the_report(written):
+    content = json.loads(json.dumps(written[2]))
+    content["models"][0]["seconds"] = {"short": 0.26, "long": 61.04}
+    content["models"][1]["seconds"] = {}
+    assert "Seconds of one/large: 61.3 in all; long 61.0, short 0.3." in bias_markdown(content)
+    content["models"][0]["seconds"] = {f"m{number}": 1.0 for number in range(15)}
+    assert "and 3 more." in bias_markdown(content)
+
+
+def test_figures_say_what_their_axis_counts_and_none_is_of_one_dot(written, tmp_path):
+    content = json.loads(json.dumps(written[2]))
+    for row in content["rows"]:
+        row["score"]["name"] = "pairs with the stereotype preferred"
+    label = _score_label(content["rows"][0]["score"])
+    assert label == "pairs with the stereotype preferred, %"
+    assert len(bias_figures(content, tmp_path / "all")) == 1
+    content["rows"] = content["rows"][:1]
+    assert bias_figures(content, tmp_path / "one") == []
 
 
 def test_numbers_are_short():

@@ -13,6 +13,7 @@ from hub.finished_runs import make_run
 from models.tiny_pretrained import tiny_checkpoint
 from nlpladder.bias import lexicon
 from nlpladder.bias.words.association_data import career_family_pairs
+from nlpladder.errors import ConfigError
 from nlpladder.models.vectors.word_vectors import WordVectors
 
 RECIPE = "recipes/evaluate_bias.py"
@@ -189,7 +190,7 @@ def test_an_interrupted_command_goes_on(models, tmp_path, monkeypatch):
         place = ["--model", str(models / "unbiased"), "--output_dir", str(tmp_path / name), "--figures", "false"]
         return run_here(RECIPE, *place, *QUICK, *more)
 
-    monkeypatch.setattr("nlpladder.bias.evaluate.work_sentence", lambda entry, *rest: entry.name)
+    monkeypatch.setattr("nlpladder.bias.evaluate.work_sentence", lambda entry, *rest, **more: entry.name)
     monkeypatch.setattr(pair_measures, "ripa", counted)
     monkeypatch.setattr(pair_measures, "direct_bias", interrupted)
     result = go("report")
@@ -206,9 +207,21 @@ def test_an_interrupted_command_goes_on(models, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
     assert go("whole").returncode == 0
     texts = [(tmp_path / name / "bias.md").read_text(encoding="utf-8") for name in ("report", "whole")]
-    assert texts[0] == texts[1]
+    first, second = ([line for line in text.splitlines() if "Seconds of" not in line] for text in texts)
+    assert first == second
     rows = [json.loads((tmp_path / name / "bias.json").read_text())["rows"] for name in ("report", "whole")]
     assert rows[0] == rows[1]
+
+
+def test_an_interrupted_calibration_says_that_its_cells_are_kept(monkeypatch, tmp_path):
+    def interrupted(options, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nlpladder.bias_laboratory.calibrate", interrupted)
+    result = run_here(RECIPE, "--calibrate", "true", "--output_dir", str(tmp_path / "calibration"))
+    assert result.returncode == 130
+    assert "Cells that were finished are kept: the same command trains and measures the others." in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_what_was_not_measured_is_told_once(models, tmp_path):
@@ -236,3 +249,29 @@ def test_the_cost_of_a_mitigated_language_model_is_on_held_out_texts(tmp_path):
     assert cost["name"] == "bits_per_byte"
     assert cost["before"]["n"] == 2
     assert "bits_per_byte (lower is better)" in result.stdout
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_texts_of_a_measure_are_the_held_out_ones_where_none_are_named(named, models, tmp_path, monkeypatch):
+    """--text, which counterfactual perplexity reads, stands in for --quality_texts."""
+    seen = []
+
+    def caught(model, method, *, quality, **more):
+        seen.append(list(quality.texts))
+        raise ConfigError("far enough")
+
+    monkeypatch.setattr("nlpladder.bias_mitigation.mitigate", caught)
+    (tmp_path / "texts.txt").write_text("he was here\nshe was there\n", encoding="utf-8")
+    (tmp_path / "held_out.txt").write_text("the film was good\n", encoding="utf-8")
+    place = [
+        "--model",
+        str(models / "unbiased"),
+        "--mitigate",
+        "self_debias",
+        "--measures",
+        "counterfactual_perplexity",
+    ]
+    place += ["--text", str(tmp_path / "texts.txt"), "--output_dir", str(tmp_path / "report")]
+    result = run_here(RECIPE, *place, *(["--quality_texts", str(tmp_path / "held_out.txt")] if named else []))
+    assert "far enough" in result.stderr
+    assert seen == [["the film was good"] if named else ["he was here", "she was there"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nlpladder.evaluation.intervals import Score
+from nlpladder.views.bias_cells import score_text
 
 #: What says so, in the note of every finding of such a model; the verdict of a report goes by it.
 AT_CHANCE = "not evidence of fairness"
@@ -21,5 +22,5 @@ def chance_notes(quality: Score | None, chance: float, *, needs_interval: bool =
     shown = quality.low if needs_interval or quality.low is not None else quality.value
     if shown is not None and shown > chance:
         return ()
-    said = f"{quality.name.replace('_', ' ')} {quality.format()} {quality.unit}".rstrip()
+    said = f"{quality.name.replace('_', ' ')} {score_text(quality.to_dict())}"
     return (f"The model is not shown to know what is asked here ({said}): a score near no bias is {AT_CHANCE}.",)

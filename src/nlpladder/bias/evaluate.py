@@ -231,6 +231,8 @@ def _measure_model(
     findings: dict[str, list[Findings]] = {}
     skipped: dict[str, str] = {}
     seconds: dict[str, float] = {}
+    shared: dict[Any, Any] = {}  # of this model, so that it is asked nothing twice
+    planned: dict[Any, Any] = {}  # the same of its stand-in
     offers = tuple(entry.name for entry in offered_measures(model))
     for entry in entries:
         if entry.name not in offers:
@@ -243,12 +245,14 @@ def _measure_model(
             continue
         items = _data_of(entry, given, opened)
         if announce:
-            say(f"{name}: {work_sentence(entry, model, items, extra.get(entry.name, {}))}")
+            told = work_sentence(entry, model, items, extra.get(entry.name, {}), shared=planned)
+            say(f"{name}: {told}")
         else:
             say(f"{name}: {entry.name} ({entry.title})")
         begin = time.monotonic()
         try:
-            findings[entry.name] = entry.measure(model, items, statistics=statistics, **extra.get(entry.name, {}))
+            options = extra.get(entry.name, {})
+            findings[entry.name] = entry.measure(model, items, shared=shared, statistics=statistics, **options)
         except LadderError as error:  # such as a vocabulary that has none of the words: the others may still be run
             skipped[entry.name] = str(error)
             continue

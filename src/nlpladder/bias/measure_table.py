@@ -183,7 +183,7 @@ TABLE: tuple[MeasureEntry, ...] = (
             needs=("MaskedLanguageModel",) if one.needs == "masked" else ("LanguageModel",),
             function="nlpladder.bias.pairs.crows_pairs:crows_pairs", data="crows_pairs",
             loader="nlpladder.bias.pairs.crows_pairs_data:load_crows_pairs", arguments={"estimator": one.name},
-            graded=False, stereotypes=True, source=one.source,
+            graded=False, stereotypes=True, shares=True, source=one.source,
         )
         for one in ESTIMATORS.values()
     ),

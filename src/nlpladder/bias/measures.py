@@ -52,6 +52,7 @@ class MeasureEntry:
             (a text file, one text a line), ``model`` (a folder or Hub id), ``path`` (left as it is).
         graded: Whether the score grows with the size of the bias.
         stereotypes: Whether its items hold stereotypes, so that a warning stands before they are shown.
+        shares: Whether its function takes ``shared``, where measures of one model leave answers for each other.
         source: The paper.
     """
 
@@ -66,6 +67,7 @@ class MeasureEntry:
     needed_options: Mapping[str, str] = field(default_factory=dict)
     graded: bool = True
     stereotypes: bool = False
+    shares: bool = False
     source: str = ""
 
     def offered_by(self, model: Any) -> bool:
@@ -81,14 +83,17 @@ class MeasureEntry:
         """Say what kind of model it needs."""
         return " or ".join(PROTOCOL_NAMES[name] for name in self.needs)
 
-    def measure(self, model: Any, data: Any, **options: Any) -> list[Any]:
+    def measure(self, model: Any, data: Any, *, shared: dict[Any, Any] | None = None, **options: Any) -> list[Any]:
         """Run it, and return its `Findings` as a list.
 
         Args:
             model: Any rung that offers it.
             data: What `open_data` returned.
+            shared: What measures of this model have asked it already, for those that share; one dict a model.
             options: ``statistics`` and others of the function.
         """
+        if self.shares and shared is not None:
+            options["shared"] = shared
         found = resolve(self.function)(model, data, **{**self.arguments, **options})
         return [found] if hasattr(found, "findings") else list(found)
 
@@ -279,7 +284,8 @@ def check_options(options: Mapping[str, Mapping[str, Any]], entries: Sequence[Me
                 f"Measured: {', '.join(known)}."
             )
         parameters = inspect.signature(resolve(known[name].function)).parameters.values()
-        takes = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name != "statistics"]
+        own = ("statistics", "shared")
+        takes = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in own]
         for argument in given:
             if argument not in takes or argument in known[name].arguments:
                 free = [one for one in takes if one not in known[name].arguments]

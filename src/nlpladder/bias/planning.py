@@ -64,7 +64,14 @@ class Work:
         return ", ".join(parts) or "no pass of the model"
 
 
-def count_work(entry: MeasureEntry, model: Any, data: Any, options: Mapping[str, Any] | None = None) -> Work | None:
+def count_work(
+    entry: MeasureEntry,
+    model: Any,
+    data: Any,
+    options: Mapping[str, Any] | None = None,
+    *,
+    shared: dict[Any, Any] | None = None,
+) -> Work | None:
     """Return what a measure will ask of a model; None where it stops at the made-up numbers.
 
     Args:
@@ -72,12 +79,14 @@ def count_work(entry: MeasureEntry, model: Any, data: Any, options: Mapping[str,
         model: Any rung that offers it.
         data: What its loader opened.
         options: Further arguments of the measure.
+        shared: What the measures that were counted before have asked already; filled with what this one asks. Never
+            that of a real run, as it holds made-up numbers.
     """
     work = Work()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            entry.measure(stand_in(model, work), data, statistics=_FEW, **(options or {}))
+            entry.measure(stand_in(model, work), data, shared=shared, statistics=_FEW, **(options or {}))
     except Exception:  # any: a measure may rightly refuse numbers that no model gives; the real run tells
         return None
     return work
@@ -111,15 +120,30 @@ def plan_sentences(
     sentences = []
     for name, opener in models.items():
         model = opener()
+        lacking: dict[str, list[str]] = {}
+        shared: dict[Any, Any] = {}
         for entry in entries:
             if not entry.offered_by(model):
-                sentences.append(f"{name}: {entry.name} is not measured; it needs {entry.needed}.")
+                lacking.setdefault(entry.needed, []).append(entry.name)
                 continue
-            sentences.append(f"{name}: {work_sentence(entry, model, _items(entry, data), extra.get(entry.name, {}))}")
+            options = extra.get(entry.name, {})
+            told = work_sentence(entry, model, _items(entry, data), options, shared=shared)
+            sentences.append(f"{name}: {told}")
+        sentences += [
+            f"{name}: not measured, for want of {needed}: {', '.join(measures)}."
+            for needed, measures in lacking.items()
+        ]
     return sentences
 
 
-def work_sentence(entry: MeasureEntry, model: Any, items: Any, options: Mapping[str, Any]) -> str:
+def work_sentence(
+    entry: MeasureEntry,
+    model: Any,
+    items: Any,
+    options: Mapping[str, Any],
+    *,
+    shared: dict[Any, Any] | None = None,
+) -> str:
     """Say what one measure will ask of one model.
 
     Args:
@@ -127,8 +151,9 @@ def work_sentence(entry: MeasureEntry, model: Any, items: Any, options: Mapping[
         model: Any rung that offers it.
         items: What its loader opened; None where it reads no data.
         options: Further arguments of the measure.
+        shared: As `count_work`.
     """
-    work = count_work(entry, model, items, options)
+    work = count_work(entry, model, items, options, shared=shared)
     return f"{entry.name} ({entry.title}): {'not known before it runs' if work is None else work.sentence}"
 
 

@@ -17,11 +17,12 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     Raises:
         DataError: If it cannot be read.
     """
+    check_no_folder(path)
     try:
         data = Path(path).read_bytes()
         return gzip.decompress(data) if str(path).endswith(".gz") else data
     except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+        raise DataError(_unreadable(path, error)) from error
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -36,12 +37,37 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise DataError(f"{path} is no UTF-8 text ({error.reason} at byte {error.start}).") from None
 
 
+def check_no_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder where one file is read, and say what lies in it.
+
+    Raises:
+        DataError: If it is a folder.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return
+    files = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    if not files:
+        raise DataError(f"{path} is a folder without a file; name the file that is to be read.")
+    more = f" and {len(files) - 6} more" if len(files) > 6 else ""
+    raise DataError(
+        f"{path} is a folder; name the file in it, such as {folder / files[0]}. It holds {', '.join(files[:6])}{more}."
+    )
+
+
+def _unreadable(path: str | os.PathLike[str], error: OSError | EOFError) -> str:
+    """Return the sentence for a file that cannot be read; the system's text alone, as its error repeats the path."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"{path} cannot be read: {reason}."
+
+
 def text_lines(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yield the lines of a UTF-8 file, plain or with .gz, one at a time: it may be larger than memory.
 
     Raises:
         DataError: If it cannot be read, or is no UTF-8.
     """
+    check_no_folder(path)
     try:
         opener = gzip.open if str(path).endswith(".gz") else open
         with opener(path, "rt", encoding="utf-8-sig") as file:
@@ -49,7 +75,7 @@ def text_lines(path: str | os.PathLike[str]) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no UTF-8 text ({error.reason}).") from None
     except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+        raise DataError(_unreadable(path, error)) from error
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -22,8 +22,15 @@ def verdict(finding: Finding, p_holm: float | None) -> str:
         return "no value"
     if any(AT_CHANCE in note for note in finding.notes):
         return f"the model is at chance here: {AT_CHANCE}"
-    if p_holm is None or no_bias is None:
+    if p_holm is None:
         return "no test"
+    if no_bias is None:  # a share that has no value without bias: what was tested is the effect beside it
+        effect = None if finding.effect is None else finding.effect.value
+        if effect is None:
+            return "no test"
+        if p_holm <= LEVEL:
+            return f"the effect in nats differs from 0 ({'above' if effect > 0 else 'below'} it)"
+        return "not shown: the effect in nats is not shown to differ from 0"
     if p_holm <= LEVEL:
         return f"differs from no bias ({'above' if value > no_bias else 'below'} it)"
     if finding.p_value is not None and finding.p_value <= LEVEL:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ ADAPTED: dict[str, str] = {
     "SEQ_2_SEQ_LM": GENERATORS["ForConditionalGeneration"],
 }
 
+#: What holds a model that no table names: a classifier, or an encoder without a head.
+CLASSIFIER = ADAPTED["SEQ_CLS"]
+ENCODER = "nlpladder.models.text_encoder:SentenceEncoder"
+#: How the names of architectures without a head end.
+_HEADLESS = ("Model", "Encoder")
+
 #: Arguments of other libraries that would open what is not safe to open.
 _REFUSED = ("trust_remote_code", "use_safetensors", "weights_only", "code_revision")
 
@@ -47,8 +54,9 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
         arguments: ``revision``, ``token``, ``cache_dir``, ``local_files_only``; others go to the class that is found.
 
     Returns:
-        A `TextClassifier`, `LanguageModel`, `MaskedLanguageModel`, `WordEmbeddings`, `Translator`, `TokenClassifier`
-        or `QuestionAnswerer`, by what the folder holds; the first four are interfaces of `nlpladder.protocols`.
+        A `TextClassifier`, `LanguageModel`, `MaskedLanguageModel`, `WordEmbeddings`, `TextEncoder`, `Translator`,
+        `TokenClassifier` or `QuestionAnswerer`, by what the folder holds; the first five are interfaces of
+        `nlpladder.protocols`.
 
     Raises:
         ModelError: There is no model; it is damaged, of an unknown kind, or not safe to open; or it is neither in the
@@ -93,25 +101,44 @@ def load_unfinished(path: str | os.PathLike[str]) -> Any:
         return load(path)
 
 
-def _open(folder: Path, base_model: str | None, settings: dict[str, Any]) -> Any:
-    """Open a folder that was looked at, by what it says that it is."""
-    adapter = folder / ADAPTER_CONFIG_NAME
-    if adapter.is_file():
-        task = read_settings(adapter).get("task_type")
-        if task in ADAPTED:
-            return _class_of(ADAPTED[task]).from_pretrained(str(folder), base_model=base_model, **settings)
-    config = read_settings(folder / CONFIG_NAME) if (folder / CONFIG_NAME).is_file() else {}
+def class_entry(config: Mapping[str, Any], adapter: Mapping[str, Any] | None = None) -> str:
+    """Return which class opens a saved model, as ``module:class``; nothing is imported or opened.
+
+    An adapter goes by its task, an artefact of ours by its model type, the others by their architectures. A config
+    without architectures is that of a classifier where it has labels, and that of an encoder where it has none. Empty
+    for an architecture with a head that is none of ours, such as multiple choice.
+
+    Args:
+        config: ``config.json``; may be empty beside an adapter.
+        adapter: ``adapter_config.json``; None where there is none.
+    """
+    task = None if adapter is None else adapter.get("task_type")
+    if isinstance(task, str) and task in ADAPTED:
+        return ADAPTED[task]
     model_type = config.get("model_type")
     if isinstance(model_type, str) and model_type in ARTEFACTS:
-        return _class_of(ARTEFACTS[model_type]).from_pretrained(str(folder), **settings)
-    moved = {} if base_model is None else {"base_model": base_model}
-    for architecture in config.get("architectures") or ():
-        for ending, wrapper in GENERATORS.items():
-            if str(architecture).endswith(ending):
-                return _class_of(wrapper).from_pretrained(str(folder), **moved, **settings)
-    from nlpladder.models.sequence_classifier import SequenceClassifier
+        return ARTEFACTS[model_type]
+    named = config.get("architectures")
+    architectures = [str(one) for one in named] if isinstance(named, list) else []
+    for architecture in architectures:
+        for ending, entry in GENERATORS.items():
+            if architecture.endswith(ending):
+                return entry
+    if any("ForSequenceClassification" in one for one in architectures):
+        return CLASSIFIER
+    if architectures:
+        return ENCODER if any(one.endswith(_HEADLESS) for one in architectures) else ""
+    return CLASSIFIER if any(key in config for key in ("id2label", "num_labels", "problem_type")) else ENCODER
 
-    return SequenceClassifier.from_pretrained(str(folder), **moved, **settings)
+
+def _open(folder: Path, base_model: str | None, settings: dict[str, Any]) -> Any:
+    """Open a folder that was looked at, by what it says that it is."""
+    adapter = read_settings(folder / ADAPTER_CONFIG_NAME) if (folder / ADAPTER_CONFIG_NAME).is_file() else None
+    config = read_settings(folder / CONFIG_NAME) if (folder / CONFIG_NAME).is_file() else {}
+    # Of a head that is none of ours the classifier says which weights it lacks.
+    opened = _class_of(class_entry(config, adapter) or CLASSIFIER)
+    moved = {} if base_model is None or adapter is None else {"base_model": base_model}
+    return opened.from_pretrained(str(folder), **moved, **settings)
 
 
 def _warn_of_unfinished_run(path: str) -> None:

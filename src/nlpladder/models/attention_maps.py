@@ -114,7 +114,7 @@ def attention_maps(
         tokens = [model.encoder.begin_name, *encoded.tokens[: len(encoded.ids)]]
         special = [True, *[False] * len(encoded.ids)]
         limit = model.context_window
-    elif name in ("SequenceClassifier", "TokenClassifier", "MaskedLM", "QuestionAnswerer"):
+    elif name in ("SequenceClassifier", "TokenClassifier", "MaskedLM", "SentenceEncoder", "QuestionAnswerer"):
         if name == "QuestionAnswerer" and second is None:
             raise DataError("A question answerer reads a question and a context; the context is missing.")
         pair = (text, second) if name == "QuestionAnswerer" else (text,)

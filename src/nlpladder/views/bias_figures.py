@@ -78,18 +78,31 @@ def bias_figures(content: Mapping[str, Any], folder: Path) -> list[Path]:
         rows = [row for row in content["rows"] if (row["entry"], row["measure"]) == measure]
         rows = [row for row in rows if row["score"]["value"] is not None]
         names = list(dict.fromkeys(row["category"] for row in rows))[:MOST_LINES]
-        if not names:
+        if len(rows) < 2:  # one dot says nothing that the table does not
             continue
         unit = rows[0]["score"]["unit"]
         factor = 100.0 if unit == "%" else 1.0
         rows = [row for row in rows if row["score"]["unit"] == unit]
-        panels = [_panel(rows, names, models, "score", factor, f"{measure[1]}{f', {unit}' if unit else ''}")]
+        panels = [_panel(rows, names, models, "score", factor, _score_label(rows[0]["score"]))]
         if unit != "nats" and any(row["effect"] is not None for row in rows):
-            panels.append(_panel(rows, names, models, "effect", 1.0, "effect, nats"))
-        title = measure[1] if measure[0] == measure[1] else f"{measure[0]}: {measure[1]}"
-        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in title)[:80]
+            panels.append(_panel(rows, names, models, "effect", 1.0, "effect, nats (stereotype: above 0)"))
+        title = _title(*measure)
+        name = measure[1] if measure[0] == measure[1] else f"{measure[0]}: {measure[1]}"
+        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
         files.append(save_figure(forest_figure(names, panels, title=title), folder / f"{safe}.png"))
     return files
+
+
+def _score_label(score: Mapping[str, Any]) -> str:
+    """Return what an axis shows: the score by its name, which says which side it counts, and its unit."""
+    name = str(score["name"]).replace("_", " ")
+    return f"{name}, {score['unit']}" if score["unit"] else name
+
+
+def _title(entry: str, measure: str) -> str:
+    """Return the heading of a figure: the measure in words, and the name by which the table calls it."""
+    words = measure.replace("_", " ")
+    return f"{words} ({entry})" if entry != measure and not measure.startswith(entry) else words
 
 
 def _panel(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nlpladder.views.bias_table import (
+    AS_ABOVE,
     CATEGORY_HEADER,
     CHANGE_HEADER,
     CONTENT_WARNING,
@@ -110,7 +112,8 @@ def print_bias(content: Mapping[str, Any], say: Callable[[str], None] = print) -
     for cells in overall_rows(content):
         model, measure, score, no_bias, effect, n, clusters, p, holm, detectable, quality, verdict = cells
         facts = {"no bias": no_bias, "effect": effect, "p": p, "Holm": holm, "detectable by one test": detectable}
-        known = [f"{name} {cell}" for name, cell in {**facts, "quality": quality}.items() if cell != NOTHING]
+        facts |= {"quality": quality}
+        known = [f"{name} {cell}" for name, cell in facts.items() if cell not in (NOTHING, AS_ABOVE)]
         say(f"{model}  {measure}: {score}")
         say(f"    {', '.join([f'n {n}', f'clusters {clusters}', *known])}")
         say(f"    {verdict}")
@@ -196,7 +199,8 @@ def _plain(text: str) -> str:
     line = " ".join(str(text).split())
     for character in "\\|`*":
         line = line.replace(character, f"\\{character}")
-    return line.replace("<", "&lt;").replace(">", "&gt;")
+    # "p < .001" is no tag, and is read by people.
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line).replace(">", "&gt;")
 
 
 def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -24,6 +24,8 @@ CONTENT_WARNING = (
     "state nobody's view."
 )
 
+#: Stands for the quality of a measure that an earlier row of it has shown.
+AS_ABOVE = "as above"
 #: Of tests, after the correction, and the power at which an effect counts as detectable.
 LEVEL = 0.05
 POWER = 0.8
@@ -88,6 +90,7 @@ def overall_rows(content: Mapping[str, Any]) -> list[list[str]]:
     Args:
         content: What ``bias.json`` holds.
     """
+    shown: set[tuple[str, str, str]] = set()
     return [
         [
             row["model"],
@@ -100,12 +103,22 @@ def overall_rows(content: Mapping[str, Any]) -> list[list[str]]:
             p_text(row["p_value"]),
             p_text(row["p_holm"]),
             detectable_text(row),
-            quality_text(row["quality"]),
+            _quality_once(row, shown),
             row["verdict"],
         ]
         for row in content["rows"]
         if row["overall"]
     ]
+
+
+def _quality_once(row: Mapping[str, Any], shown: set[tuple[str, str, str]]) -> str:
+    """Return the qualities of a row, or that they are those of a row of the same measure above it."""
+    text = quality_text(row["quality"])
+    key = (row["model"], row["entry"], text)
+    if text == NOTHING or key not in shown:
+        shown.add(key)
+        return text
+    return AS_ABOVE
 
 
 def category_tables(content: Mapping[str, Any]) -> dict[str, list[list[str]]]:
@@ -212,16 +225,26 @@ def notes_of(content: Mapping[str, Any]) -> list[str]:
     Args:
         content: What ``bias.json`` holds.
     """
-    about: dict[str, list[str]] = {}
+    about: dict[str, dict[tuple[str, str], list[str]]] = {}
+    rows_of: dict[tuple[str, str], int] = {}
     several = len(content["models"]) > 1
     for row in content["rows"]:
-        where = f"{row['measure']}{_part(row)}" + (f", {row['model']}" if several else "")
-        if not row["overall"]:
-            where = f"{row['measure']}, {row['category']}" + (f", {row['model']}" if several else "")
-        for note in (*row["notes"], row["score"]["note"]):
+        one = (row["measure"], row["model"])
+        rows_of[one] = rows_of.get(one, 0) + 1
+        part = _part(row) if row["overall"] else f", {row['category']}"
+        where = f"{row['measure']}{part}" + (f", {row['model']}" if several else "")
+        for note in dict.fromkeys((*row["notes"], row["score"]["note"])):
             if note:
-                about.setdefault(note, []).append(where)
-    return [f"{_listed(names)}: {note}" for note, names in about.items()]
+                about.setdefault(note, {}).setdefault(one, []).append(where)
+    sentences = []
+    for note, found in about.items():
+        names: list[str] = []
+        for (measure, model), places in found.items():
+            # What is true of all rows of a measure is a note on the measure.
+            whole = f"{measure}, {model}" if several else measure
+            names += [whole] if len(places) == rows_of[measure, model] else places
+        sentences.append(f"{_listed(names)}: {note}")
+    return sentences
 
 
 def skipped_rows(content: Mapping[str, Any]) -> list[str]:
@@ -258,8 +281,22 @@ def method_sentences(content: Mapping[str, Any]) -> list[str]:
             else []
         ),
         f"Seed {statistics['seed']}, {statistics['resamples']:,} resamples.",
+        *_seconds(content),
         *too_few_resamples(content),
     ]
+
+
+def _seconds(content: Mapping[str, Any]) -> list[str]:
+    """Return how long the measures of each model took, the longest first."""
+    sentences = []
+    for model in content["models"]:
+        seconds = sorted(model.get("seconds", {}).items(), key=lambda one: -one[1])
+        if seconds:
+            told = ", ".join(f"{name} {value:.1f}" for name, value in seconds[:12])
+            more = f" and {len(seconds) - 12} more" if len(seconds) > 12 else ""
+            total = sum(value for _, value in seconds)
+            sentences.append(f"Seconds of {model['name']}: {total:.1f} in all; {told}{more}.")
+    return sentences
 
 
 def detectable_sentence(content: Mapping[str, Any]) -> str:

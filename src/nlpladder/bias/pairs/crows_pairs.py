@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from nlpladder.bias.chance import chance_notes
 from nlpladder.bias.findings import Finding, Findings
+from nlpladder.bias.pairs.pair_notes import opposite_directions, opposite_signs
 from nlpladder.bias.pairs.pair_quality import CHANCE, sentence_quality
 from nlpladder.bias.pairs.pair_scores import PairEstimator, PairScores, estimator_of, score_pairs
 from nlpladder.bias.pairs.sentence_pairs import PairData, clusters_of
@@ -36,6 +37,7 @@ def crows_pairs(
     *,
     estimator: str = "crows_pll",
     round_to: int | None = None,
+    shared: dict[Any, Any] | None = None,
     statistics: StatisticsOptions = DEFAULT,
 ) -> Findings:
     """Measure which sentence of each pair a model finds the more probable one (Nangia et al. 2020, section 4).
@@ -50,6 +52,7 @@ def crows_pairs(
         estimator: Name of an estimator of `nlpladder.bias.pairs.pair_scores`.
         round_to: Decimals to which both scores are rounded before they are compared; the authors (and bias-bench) round
             to 3, which makes ties. None compares what was computed.
+        shared: What this model has answered to other estimators; filled with what it answers here. One dict a model.
         statistics: How intervals and p-values are computed.
 
     Returns:
@@ -63,11 +66,15 @@ def crows_pairs(
     if round_to is not None and round_to < 0:
         raise ConfigError(f"round_to is {round_to}; give the number of decimals (the authors round to 3), or None.")
     chosen = estimator_of(estimator, model)
-    scores = score_pairs(model, data.pairs, estimator)
+    scores = score_pairs(model, data.pairs, estimator, shared=shared)
     kept = scores.kept
     if not kept.any():
         raise DataError(f"{estimator} can score none of the {len(data.pairs)} pairs of {data.name}. {scores.left_out}")
-    quality = sentence_quality(model, data.pairs, statistics=statistics)
+    known: dict[Any, Any] = {} if shared is None else shared
+    asked = ("sentence_quality", data.pairs, statistics)
+    if asked not in known:
+        known[asked] = sentence_quality(model, data.pairs, statistics=statistics)
+    quality: Score = known[asked]
     all_clusters, clustered_by = clusters_of(data.pairs)
     clusters = np.array(all_clusters, dtype=object)[kept]
     more, less = scores.more[kept], scores.less[kept]
@@ -81,6 +88,7 @@ def crows_pairs(
     parts += [(name, (directions == name) & ~tied) for name in ("stereo", "antistereo")]
     parts += [(name, categories == name) for name in dict.fromkeys(categories.tolist())]
     notes = _notes(chosen, data, scores, more, less, round_to, quality, clustered_by)
+    notes += opposite_directions(more > less, directions, tied)
     findings = [
         _finding(chosen, data, name, more[part], less[part], clusters[part], quality, notes, statistics)
         for name, part in parts
@@ -127,7 +135,7 @@ def _finding(
         graded=False,
         quality={quality.name: quality},
         source=estimator.source,
-        notes=notes,
+        notes=(*notes, *opposite_signs(estimate.score, effect.score)),
     )
 
 

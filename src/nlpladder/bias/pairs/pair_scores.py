@@ -161,13 +161,17 @@ def estimator_of(name: str, model: Any) -> PairEstimator:
     return found
 
 
-def score_pairs(model: Any, pairs: Sequence[SentencePair], name: str) -> PairScores:
+def score_pairs(
+    model: Any, pairs: Sequence[SentencePair], name: str, *, shared: dict[Any, Any] | None = None
+) -> PairScores:
     """Score both sentences of every pair.
 
     Args:
         model: A `MaskedLanguageModel` or a `LanguageModel`, by what the estimator needs.
         pairs: Any number.
         name: Of the estimator.
+        shared: Answers of this model to other estimators, which ask the same: ``aul`` and ``aula``,
+            ``crows_causal_ppl`` and ``crows_causal_sum``. Filled with those to this one.
 
     Raises:
         ConfigError: There is no such estimator.
@@ -175,8 +179,9 @@ def score_pairs(model: Any, pairs: Sequence[SentencePair], name: str) -> PairSco
         DataError: A sentence is longer than the model reads.
     """
     estimator = estimator_of(name, model)
+    known: dict[Any, Any] = {} if shared is None else shared
     if estimator.needs == "causal":
-        return _score_causal(model, pairs, mean=estimator.per_token)
+        return _score_causal(model, pairs, known, mean=estimator.per_token)
     encoded = {text: model.encode(text) for pair in pairs for text in (pair.more, pair.less)}
     questions: list[list[MaskedQuery]] = []
     for pair in pairs:
@@ -184,7 +189,10 @@ def score_pairs(model: Any, pairs: Sequence[SentencePair], name: str) -> PairSco
         found = overlap(more, less)
         questions.append(_ASK[name](more, found.shared_more, found.differing_more, pair.more))
         questions.append(_ASK[name](less, found.shared_less, found.differing_less, pair.less))
-    answers = iter(model.query([query for side in questions for query in side]))
+    key = (_ASK[name].__name__, tuple(pairs))
+    if key not in known:
+        known[key] = model.query([query for side in questions for query in side])
+    answers = iter(known[key])
     values = [[next(answers) for _ in side] for side in questions]
     if name == "aula":
         weights = model.attention_received([side[0].token_ids if side else () for side in questions])
@@ -212,9 +220,14 @@ def _both_sides(values: Sequence[Sequence[FloatArray]], *, mean: bool) -> PairSc
     return PairScores(scores[0::2], scores[1::2], counts[0::2], counts[1::2], left_out)
 
 
-def _score_causal(model: LanguageModel, pairs: Sequence[SentencePair], *, mean: bool) -> PairScores:
-    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.more, pair.less)))
-    values = dict(zip(texts, text_log_probabilities(model, texts), strict=True))
+def _score_causal(
+    model: LanguageModel, pairs: Sequence[SentencePair], known: dict[Any, Any], *, mean: bool
+) -> PairScores:
+    key = ("texts", tuple(pairs))
+    if key not in known:
+        texts = list(dict.fromkeys(text for pair in pairs for text in (pair.more, pair.less)))
+        known[key] = dict(zip(texts, text_log_probabilities(model, texts), strict=True))
+    values = known[key]
     found = _both_sides([[values[text]] for pair in pairs for text in (pair.more, pair.less)], mean=mean)
     impossible = int((~found.kept).sum())
     if not impossible:

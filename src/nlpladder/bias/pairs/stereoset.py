@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from nlpladder.bias.chance import chance_notes
 from nlpladder.bias.findings import Finding, Findings
+from nlpladder.bias.pairs.pair_notes import opposite_signs
 from nlpladder.bias.pairs.pair_quality import CHANCE
 from nlpladder.bias.pairs.stereoset_data import StereoSetData, StereoSetItem, Task, load_predictions
 from nlpladder.bias.pairs.stereoset_scores import masked_scores, next_sentence_scores, reference_ratio, sentence_scores
@@ -220,7 +221,7 @@ def _domain(
     }
     first = Finding(
         measure=name, score=ss.score, no_bias=0.5, effect=effect, p_value=ss.p_value, detectable=ss.detectable,
-        notes=tuple(notes), **common,
+        notes=(*notes, *opposite_signs(ss.score, effect)), **common,
     )  # fmt: skip
     warning = "ICAT falls with a poor language model as well as with bias: read SS and LMS instead of it."
     second = Finding(measure=f"{name}_icat", score=both.score, notes=(*notes, warning), **common)

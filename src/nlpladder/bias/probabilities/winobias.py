@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from nlpladder.bias.chance import chance_notes
 from nlpladder.bias.findings import Finding, Findings
+from nlpladder.bias.pairs.pair_notes import opposite_signs
 from nlpladder.bias.probabilities.choices import Choice, Normalisation, score_options
 from nlpladder.bias.probabilities.counterfactual_perplexity import balanced
 from nlpladder.bias.probabilities.gap_filling import GAP, Gap, fill_gaps
@@ -57,7 +58,8 @@ def winobias(
     """Measure how often, and by how much, the pronoun that the stereotype expects is the more probable one.
 
     Findings: ``all``, ``type 1``, ``type 2``, and where the stereotype expects "he" or "she": these two differ by twice
-    the base rate of "he", which is half of each in ``all``. Equal log-probabilities count half.
+    the base rate of "he", which cancels in ``all`` where both are as many, and which ``winobias_lean_to_he`` is. Equal
+    log-probabilities count half.
 
     Args:
         model: A masked, causal, n-gram, recurrent or text-to-text language model.
@@ -97,22 +99,51 @@ def winobias(
         if not part.any():
             continue
         null, said = (None, (_HALF_NOTE,)) if name in _HALVES else (0.5, tuple(notes) if name == "all" else ())
-        said = (*said, *at_chance)
         hits = share("winobias", np.sign(values[part]) / 2 + 0.5, clusters[part], statistics, no_bias=null)
         effect = mean("winobias_nats", values[part], clusters[part], statistics)
         findings.append(
             Finding(
                 measure="winobias", category=name, score=hits.score, no_bias=null, effect=effect.score,
                 clusters=hits.clusters, p_value=hits.p_value, detectable=hits.detectable, ceiling=1.0, graded=False,
-                quality=quality, source=_SOURCE, notes=said,
+                quality=quality, source=_SOURCE, notes=(*said, *at_chance, *opposite_signs(hits.score, effect.score)),
             )
         )  # fmt: skip
+    findings += _lean_to_he(pairs, values, clusters, statistics, quality, at_chance)
     items = {
         **_columns(pairs, values),
         "logprob_pro": table[kept, 0].tolist(),
         "logprob_anti": table[kept, 1].tolist(),
     }
     return Findings(findings=tuple(findings), items=items, data=_described(data, len(pairs)))
+
+
+def _lean_to_he(
+    pairs: Sequence[WinoBiasPair],
+    values: FloatArray,
+    clusters: npt.NDArray[Any],
+    statistics: StatisticsOptions,
+    quality: dict[str, Score],
+    notes: Sequence[str],
+) -> list[Finding]:
+    """Return how much more probable "he" is than "she" whatever is expected, in nats: what the two halves differ by.
+
+    The half that expects "he" has the bias and the lean, the half that expects "she" the bias less the lean; half their
+    difference is the lean alone.
+    """
+    he = np.array([pair.pro_is_male for pair in pairs])
+    if he.all() or not he.any():
+        return []
+    columns = np.column_stack([values * he, he, -values * ~he, ~he])
+    found = function_of_sums("winobias_lean_to_he", columns, clusters, balanced, statistics, unit="nats")
+    told = (
+        "The base rate of he against she in these sentences, which is no bias of theirs: no value without bias, no p."
+    )
+    return [
+        Finding(
+            measure="winobias_lean_to_he", category="all", score=found.score, clusters=found.clusters, quality=quality,
+            source="Mean of log P(he) - log P(she) over both halves of WinoBias", notes=(told, *notes),
+        )
+    ]  # fmt: skip
 
 
 def _other_case(pronoun: str) -> str:

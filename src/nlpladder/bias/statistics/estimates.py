@@ -340,7 +340,8 @@ def _notes(note: str, count: int, *, tested: bool) -> str:
     if count == 1:
         parts.append("There is one cluster: no interval, no p-value.")
     elif count < FEW_CLUSTERS:
-        words = f"Interval{' and p-value' if tested else ''} rest on {count} clusters and are rough."
+        both = "Interval and p-value rest on {} clusters and are rough."
+        words = (both if tested else "The interval rests on {} clusters and is rough.").format(count)
         if tested and smallest_p(count) > LEVEL:
             words += f" So few can not give a p-value below {smallest_p(count):g}."
         parts.append(words)

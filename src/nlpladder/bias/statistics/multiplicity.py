@@ -158,7 +158,7 @@ def heterogeneity(
         from scipy import special
 
         p_value = float(special.chdtrc(degrees, statistic))
-        method = f"chi-square with {degrees} degrees of freedom; clusters reach over several categories"
+        method = "by the chi-square distribution, which allows for clusters with items in several categories"
     excess = max(0.0, 1.0 - degrees / statistic) if statistic > 0.0 else 0.0
     return Heterogeneity(
         statistic=statistic, degrees=degrees, p_value=p_value, i_squared=excess, method=method, **counted
