@@ -14,6 +14,7 @@ from helpers import run_python
 from hub.every_rung import PARTS
 from nlpladder.errors import ModelError
 from nlpladder.hub.describing import _KINDS, _TASKS, describe_model
+from nlpladder.hub.loading import class_entry
 from nlpladder.nn.losses import TASK_OF_PROBLEM_TYPE
 
 ABILITIES = {
@@ -54,11 +55,11 @@ def saved(tmp_path_factory):
 
 
 def test_every_class_that_is_loaded_is_known():
-    from nlpladder.hub.loading import ADAPTED, GENERATORS
+    from nlpladder.hub.loading import ADAPTED, ENCODER, GENERATORS
     from nlpladder.models.artefact_classes import ARTEFACTS
 
     entries = {entry.rpartition(":")[2] for table in (ADAPTED, GENERATORS, ARTEFACTS) for entry in table.values()}
-    assert entries == set(_KINDS)
+    assert entries | {ENCODER.rpartition(":")[2]} == set(_KINDS)
     assert _TASKS == TASK_OF_PROBLEM_TYPE
 
 
@@ -116,8 +117,12 @@ def write(folder, config, *, numbers=3, adapter=None):
 @pytest.mark.parametrize(
     "config, kind, abilities",
     [
-        ({"model_type": "bert", "architectures": ["BertModel"], "num_attention_heads": 2}, "encoder", set()),
-        ({"model_type": "bert"}, "encoder", set()),
+        ({"model_type": "bert", "architectures": ["BertModel"], "num_attention_heads": 2}, "encoder",
+         {"embed", "attention"}),
+        ({"model_type": "bert"}, "encoder", {"embed"}),
+        ({"model_type": "gpt2", "architectures": ["GPT2Model"], "n_head": 2}, "encoder", set()),
+        ({"model_type": "bert", "architectures": ["BertForMultipleChoice"], "num_attention_heads": 2}, "encoder",
+         set()),
         ({"model_type": "mamba2", "architectures": ["Mamba2ForCausalLM"], "num_heads": 8}, "language_model",
          {"language_model"}),
         ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_head": 2}, "language_model",
@@ -131,6 +136,25 @@ def write(folder, config, *, numbers=3, adapter=None):
 def test_configs_of_others(config, kind, abilities, tmp_path):
     found = describe_model(write(tmp_path / "model", config))
     assert (found.kind, found.abilities, found.parameters, found.num_bytes) == (kind, abilities, 3, 12)
+
+
+@pytest.mark.parametrize(
+    "config, name",
+    [
+        ({"architectures": ["BertModel"]}, "SentenceEncoder"),
+        ({"architectures": ["DPRQuestionEncoder"]}, "SentenceEncoder"),
+        ({}, "SentenceEncoder"),
+        ({"id2label": {"0": "a"}}, "SequenceClassifier"),
+        ({"architectures": ["BertForSequenceClassification"]}, "SequenceClassifier"),
+        ({"architectures": ["BertForMultipleChoice"]}, ""),
+        ({"architectures": ["GPT2LMHeadModel"]}, "NeuralLanguageModel"),
+        ({"architectures": ["NewMTModel"]}, "Translator"),
+        ({"model_type": "model2vec", "architectures": ["StaticModel"]}, "WordVectors"),
+        ({"architectures": "BertModel"}, "SentenceEncoder"),
+    ],
+)
+def test_what_opens_a_config(config, name):
+    assert class_entry(config).rpartition(":")[2] == name
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlpladder.errors import ModelError
-from nlpladder.hub.loading import ADAPTED, GENERATORS
+from nlpladder.hub.loading import class_entry
 from nlpladder.models.artefact_classes import ARTEFACTS
+from nlpladder.models.onnx.names import GRAPH_NAME, MODEL_TYPE
 from nlpladder.models.saved_files import (
     ADAPTER_CONFIG_NAME,
     CONFIG_NAME,
@@ -28,6 +29,7 @@ from nlpladder.models.saved_files import (
     sizes_of,
     weight_files,
 )
+from nlpladder.models.sentence_pooling import no_encoder, read_pooling
 from nlpladder.protocols import Task
 
 Kind = Literal[
@@ -36,7 +38,7 @@ Kind = Literal[
 ]  # fmt: skip
 #: What a model can be asked for.
 Ability = Literal[
-    "classify", "language_model", "vectors", "translate", "masked_language_model", "tag", "answer", "attention"
+    "classify", "language_model", "vectors", "translate", "masked_language_model", "tag", "answer", "embed", "attention"
 ]
 
 #: Class that `nlpladder.load` returns -> what it is, and what it can be asked for.
@@ -46,6 +48,7 @@ _KINDS: dict[str, tuple[Kind, Ability]] = {
     "LinearTextClassifier": ("classifier", "classify"),
     "MeanVectorsClassifier": ("classifier", "classify"),
     "SequenceClassifier": ("classifier", "classify"),
+    "OnnxClassifier": ("classifier", "classify"),
     "NGramLanguageModel": ("language_model", "language_model"),
     "InterpolatedLanguageModel": ("language_model", "language_model"),
     "CacheLanguageModel": ("language_model", "language_model"),
@@ -55,6 +58,7 @@ _KINDS: dict[str, tuple[Kind, Ability]] = {
     "Translator": ("translator", "translate"),
     "TokenClassifier": ("token_classifier", "tag"),
     "QuestionAnswerer": ("question_answerer", "answer"),
+    "SentenceEncoder": ("encoder", "embed"),
 }
 #: As `nlpladder.nn.losses.TASK_OF_PROBLEM_TYPE`, which imports torch.
 _TASKS: dict[str, Task] = {
@@ -74,8 +78,9 @@ class ModelDescription:
     """What a saved model is, before it is opened.
 
     Attributes:
-        kind: What `nlpladder.load` makes of it; ``encoder`` is a body without a head, which `nlpladder.load` refuses.
-        abilities: What it can be asked for; ``attention`` if it has attention weights to show. Empty for an encoder.
+        kind: What `nlpladder.load` makes of it; ``encoder`` is a body without a head.
+        abilities: What it can be asked for; ``attention`` if it has attention weights to show. Empty for what
+            `nlpladder.load` refuses: a decoder without its head, or a head that is none of ours.
         model_type: As its config says; empty where it does not.
         parameters: Numbers that were learnt, the base of an adapter included; None where the files here do not tell.
         num_bytes: Memory that its weights take once opened: neural models are opened in float32. Of an adapter with the
@@ -112,8 +117,12 @@ def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
     config = read_settings(config_file) if config_file.is_file() else {}
     if not config and base is not None:
         config = read_settings(base / CONFIG_NAME)
-    name = _class_name(config, adapter)
+    name = class_entry(config, adapter).rpartition(":")[2]
     kind, abilities = _kind_and_abilities(name, config)
+    if kind == "encoder" and (adapter is not None or no_encoder(config)):
+        abilities = frozenset()
+    elif kind == "encoder":
+        read_pooling(place)  # which refuses what cannot be opened
     parameters, num_bytes = _sizes(place, config, adapter, base)
     model_type = config.get("model_type")
     return ModelDescription(
@@ -124,27 +133,6 @@ def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
         num_bytes,
         _task_of(config, name) if kind == "classifier" else None,
     )
-
-
-def _class_name(config: Mapping[str, Any], adapter: Mapping[str, Any] | None) -> str:
-    """Return the name of the class that `nlpladder.load` makes of a folder: the order is that of its ``_open``."""
-    entry = "SequenceClassifier"
-    model_type, task = config.get("model_type"), None if adapter is None else adapter.get("task_type")
-    if isinstance(task, str) and task in ADAPTED:
-        entry = ADAPTED[task]
-    elif isinstance(model_type, str) and model_type in ARTEFACTS:
-        entry = ARTEFACTS[model_type]
-    else:
-        found = [
-            wrapper
-            for architecture in _architectures(config)
-            for ending, wrapper in GENERATORS.items()
-            if architecture.endswith(ending)
-        ]
-        entry = found[0] if found else entry
-        if not found and not any("ForSequenceClassification" in one for one in _architectures(config)):
-            return ""
-    return entry.rpartition(":")[2]
 
 
 def _architectures(config: Mapping[str, Any]) -> list[str]:
@@ -187,6 +175,8 @@ def _sizes(
         return _sizes_of_mixture(folder, config)
     if adapter is None and model_type == "model2vec":
         return _sizes_of_vectors(folder, config)
+    if adapter is None and model_type == MODEL_TYPE:
+        return _sizes_of_graph(folder, config)
     headers = [read_header(file) for file in weight_files(folder, str(folder))]
     numbers, num_bytes = sizes_of(headers).numbers, _bytes_of(headers)
     if adapter is None:
@@ -239,6 +229,15 @@ def _sizes_of_vectors(folder: Path, config: Mapping[str, Any]) -> tuple[int | No
         rows -= 1
     numbers = rows * table[1] + math.prod(shapes.get("subword_vectors", (0,)))
     return numbers, _FLOAT32_BYTES * numbers
+
+
+def _sizes_of_graph(folder: Path, config: Mapping[str, Any]) -> tuple[int | None, int]:
+    """Return the sizes of an exported classifier: its config has the count, and its graph is held as it is."""
+    graph, parameters = folder / GRAPH_NAME, config.get("parameters")
+    check_link(folder, graph)
+    if not graph.is_file():
+        raise ModelError(f"{folder} holds no {GRAPH_NAME}. Export or download the model again.")
+    return parameters if _is_count(parameters) else None, graph.stat().st_size
 
 
 def _ngram_parameters(config: Mapping[str, Any]) -> int | None:

@@ -12,4 +12,5 @@ ARTEFACTS: dict[str, str] = {
     "nlpladder_ngram": "nlpladder.models.ngram.model:NGramLanguageModel",
     "nlpladder_ngram_interpolation": "nlpladder.models.ngram.interpolation:InterpolatedLanguageModel",
     "nlpladder_ngram_cache": "nlpladder.models.ngram.cache:CacheLanguageModel",
+    "nlpladder_onnx_classifier": "nlpladder.models.onnx.classifier:OnnxClassifier",
 }

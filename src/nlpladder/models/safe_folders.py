@@ -18,6 +18,7 @@ from typing import Any
 from nlpladder.errors import ModelError
 from nlpladder.models.artefact_classes import ARTEFACTS
 from nlpladder.models.hub_errors import explain_hub_error, is_no_answer
+from nlpladder.models.onnx.names import GRAPH_NAME, MODEL_TYPE
 from nlpladder.models.saved_files import (
     ADAPTER_CONFIG_NAME,
     ADAPTER_WEIGHTS_NAME,
@@ -43,9 +44,11 @@ HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
 #: What is fetched: patterns of `fnmatch` on the path in the repository.
 PATTERNS = (
     *SETTINGS, *VOCABULARIES, WEIGHTS_NAME, ADAPTER_WEIGHTS_NAME, INDEX_NAME, "model-*-of-*.safetensors",
+    "sentence_bert_config.json", "config_sentence_transformers.json", "[0-9]_*/config.json",  # of text encoders
     "preprocessor_config.json", "chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja",
     "target_tokenizer/*.json", "target_tokenizer/*.txt", "target_tokenizer/*.model", "0_StaticEmbedding/*.json",
     f"0_StaticEmbedding/{WEIGHTS_NAME}", "tokenizer.*.json",
+    "profile.json",  # of the training data, for whoever serves the model
     # mixtures and caches of n-gram models hold other models
     *(f"{part}/{file}" for part in ("model_[0-9]*", "base_model") for file in (CONFIG_NAME, WEIGHTS_NAME)),
 )  # fmt: skip
@@ -143,6 +146,9 @@ def check_folder(folder: Path, *, name: str) -> None:
             check_link(folder, file)
             read_header(file)
         return
+    if model_type == MODEL_TYPE and not adapter.is_file():
+        check_link(folder, folder / GRAPH_NAME)
+        return  # the graph is looked at when it is read
     weights = sizes_of(read_header(file) for file in weight_files(folder, name))
     if model_type in ARTEFACTS and not adapter.is_file():
         return  # built from their arrays; the numbers of their configs are counts
@@ -187,13 +193,14 @@ def download(repo_id: str, arguments: Mapping[str, Any], *, max_bytes: int | Non
     api = HfApi(token=arguments.get("token"))
     given = {key: arguments[key] for key in ("revision", "cache_dir") if arguments.get(key) is not None}
     local = bool(arguments.get("local_files_only")) or bool(constants.HF_HUB_OFFLINE)
-    quiet = are_progress_bars_disabled()
+    quiet, patterns = are_progress_bars_disabled(), list(PATTERNS)
     disable_progress_bars()
     try:
         if not local:
             try:
                 info = api.model_info(repo_id, revision=given.get("revision"), files_metadata=True)
                 files = [RemoteFile(one.rfilename, one.size) for one in info.siblings or ()]
+                patterns = patterns_of([file.path for file in files])
                 check_listing(repo_id, files, room=_room(given.get("cache_dir")), max_bytes=max_bytes)
             except ModelError:
                 raise
@@ -201,7 +208,7 @@ def download(repo_id: str, arguments: Mapping[str, Any], *, max_bytes: int | Non
                 if not is_no_answer(error):
                     raise
                 local = True
-        found = api.snapshot_download(repo_id, allow_patterns=list(PATTERNS), local_files_only=local, **given)
+        found = api.snapshot_download(repo_id, allow_patterns=patterns, local_files_only=local, **given)
     except ModelError:
         raise
     except Exception as error:  # the client has many kinds; each becomes one sentence
@@ -213,6 +220,16 @@ def download(repo_id: str, arguments: Mapping[str, Any], *, max_bytes: int | Non
         if not quiet:
             enable_progress_bars()
     return Path(found)
+
+
+def patterns_of(paths: Sequence[str]) -> list[str]:
+    """Return what is fetched of a repository: an ONNX graph only where it stands in the place of weights.
+
+    Args:
+        paths: All its files.
+    """
+    weights = any(path.endswith(".safetensors") for path in paths)
+    return [*PATTERNS] if weights else [*PATTERNS, GRAPH_NAME]
 
 
 def check_listing(
@@ -237,11 +254,12 @@ def check_listing(
             raise ModelError(
                 f"{name} holds a file called {file.path[:80]!r}, which leads out of its folder. It is refused."
             )
-    wanted = [file for file in files if any(fnmatch.fnmatchcase(file.path, pattern) for pattern in PATTERNS)]
+    patterns = patterns_of([file.path for file in files])
+    wanted = [file for file in files if any(fnmatch.fnmatchcase(file.path, pattern) for pattern in patterns)]
     names = {file.path for file in wanted}
     if not names & {CONFIG_NAME, ADAPTER_CONFIG_NAME}:
         raise ModelError(f"{name} holds no {CONFIG_NAME}, so it is no saved model.")
-    if not any(path.endswith(".safetensors") for path in names):
+    if GRAPH_NAME not in names and not any(path.endswith(".safetensors") for path in names):
         raise unsafe_only(name, [file.path for file in files])
     for file in wanted:
         base = file.path.rsplit("/", 1)[-1]
