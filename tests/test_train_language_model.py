@@ -32,6 +32,7 @@ def test_a_run_folder_holds_model_losses_scores_and_card(corpus, tmp_path):
     run = train_language_model(find_rung("trigram"), corpus, RungSettings(), output_dir=tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {"run.json", "metrics.json", "losses.parquet", "README.md", "config.json", "model.safetensors"}
+    assert "profile.json" in names
     assert not (tmp_path / "run" / "checkpoints").exists()
     model = nlpladder.load(tmp_path / "run")
     losses = read_losses(run).columns

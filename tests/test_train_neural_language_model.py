@@ -50,7 +50,7 @@ def test_a_rung_becomes_a_folder_that_scores_and_writes(name, level, novel, tmp_
     assert run.record["status"] == "finished"
     assert {"bits_per_byte", "perplexity", "perplexity_per_word"} <= set(run.metrics["scores"])
     assert (RUNNING in run.metrics) == (level in ("word", "subword"))
-    for file in ("model.safetensors", "config.json", "tokenizer.json", "README.md", LOSSES_FILE):
+    for file in ("model.safetensors", "config.json", "tokenizer.json", "README.md", "profile.json", LOSSES_FILE):
         assert (tmp_path / "run" / file).is_file(), file
     assert not (tmp_path / "run" / "checkpoints").exists()
     model = load(tmp_path / "run")

@@ -23,7 +23,7 @@ SMALL = {
     "bert_lora": {"model": {"peft_options": {"rank": 2}}},
 }
 CLASSIFIERS = tuple(rung for rung in LADDER if rung.task == "classification")
-FILES = {"run.json", "metrics.json", "predictions.parquet", "README.md", "config.json"}
+FILES = {"run.json", "metrics.json", "predictions.parquet", "profile.json", "README.md", "config.json"}
 
 
 @pytest.fixture(scope="module")

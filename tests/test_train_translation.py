@@ -66,7 +66,7 @@ def test_a_rung_becomes_a_folder_that_holds_all_that_is_promised(name, data, tmp
     assert {"bleu", "bleu_lowercase", "chrf", "exact_match"} <= set(run.metrics["scores"])
     assert "13a" in json.dumps(run.metrics["signatures"])
     written = ("model.safetensors", "config.json", "tokenizer.json", "README.md", STATISTICS_FILE, "translations.tsv")
-    for file in written:
+    for file in (*written, "profile.json"):
         assert (tmp_path / "run" / file).is_file(), file
     assert list((tmp_path / "run" / "figures").glob("*.png"))
     assert not (tmp_path / "run" / "checkpoints").exists()

@@ -117,6 +117,8 @@ def _train_and_evaluate(
     say: Callable[[str], None],
 ) -> None:
     """Train, save, check, score and finish the run."""
+    from nlpladder.drift.saving import save_language_model_profile
+
     # Counting starts anew after an interruption; what it had put on disk is of no use.
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     started = time.perf_counter()
@@ -130,6 +132,7 @@ def _train_and_evaluate(
     model.save_pretrained(folder.path)
     check_same_scores(model, folder.path, corpus.test[:RELOAD_LINES])
     evaluated = evaluate_language_model(model, corpus.test, folder)
+    save_language_model_profile(folder.path, model, corpus)
     facts = {
         "title": rung.title,
         "parameters": model.num_parameters(),

@@ -176,6 +176,7 @@ def _finish(
     training: SequenceTrainingOptions,
 ) -> None:
     """Save, check the reload, score the test text, draw, write the record."""
+    from nlpladder.drift.saving import save_language_model_profile
     from nlpladder.hub.cards import card_facts, write_card
     from nlpladder.training.sequence_report import write_language_model_report
 
@@ -195,6 +196,7 @@ def _finish(
         "data": {"rows": {"validation": len(text.validation), "test": len(text.test)}, "notes": list(text.notes)},
     }
     write_language_model_report(folder.path, model, text.test, result.history)
+    save_language_model_profile(folder.path, model, text)
     facts |= card_facts(rung, folder.record["identity"])
     write_card(folder.path, record={**folder.record, **facts})
     folder.finish(**facts)

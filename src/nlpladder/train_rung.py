@@ -276,6 +276,7 @@ def _finish(
     training: TrainingOptions,
 ) -> None:
     """Save, check the reload, predict the test split, score it, write the record."""
+    from nlpladder.drift.saving import save_classifier_profile
     from nlpladder.evaluation.intervals import score_predictions
     from nlpladder.hub.cards import card_facts, write_card
     from nlpladder.models.sequence_classifier import SequenceClassifier
@@ -318,6 +319,7 @@ def _finish(
         "training_precision": _precision(rung, training),
     }
     write_run_report(folder.path, data, texts, labels, probabilities, result.history)
+    save_classifier_profile(folder.path, classifier, data)
     facts |= card_facts(rung, folder.record["identity"])
     write_card(folder.path, record={**folder.record, **facts})
     folder.finish(**facts)

@@ -209,6 +209,7 @@ def _finish(
     training: SequenceTrainingOptions,
 ) -> None:
     """Save, check the reload, translate the test split, score it, draw, write the record."""
+    from nlpladder.drift.saving import save_text_profile
     from nlpladder.hub.cards import card_facts, write_card
     from nlpladder.training.sequence_report import write_translation_report
 
@@ -243,6 +244,8 @@ def _finish(
     write_translation_report(
         folder.path, translator, test.source, [rights[0] for rights in test.references], statistics, result.history
     )
+    train, validation = data.splits["train"], data.splits["validation"]
+    save_text_profile(folder.path, "translate", train=train.source, held_out=validation.source)
     facts |= card_facts(rung, folder.record["identity"])
     write_card(folder.path, record={**folder.record, **facts})
     folder.finish(**facts)

@@ -151,7 +151,14 @@ def test_a_text_is_learnt_and_the_run_says_what_it_gained(full_run):
     assert any("tokens to learn (separate, packed into rows of 48" in line and "steps" in line for line in said)
     assert "stride" not in run.metrics["scoring"]
     assert "windows of 64 tokens that move by 32" in run.metrics["scoring"]
-    for name in ("samples.md", "losses.parquet", "losses_before.parquet", "README.md", "figures/loss.png"):
+    for name in (
+        "samples.md",
+        "losses.parquet",
+        "losses_before.parquet",
+        "README.md",
+        "profile.json",
+        "figures/loss.png",
+    ):
         assert (folder / name).is_file(), name
     assert not (folder / "checkpoints").exists()
     samples = (folder / "samples.md").read_text(encoding="utf-8")

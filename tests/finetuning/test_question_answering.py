@@ -44,6 +44,7 @@ def test_a_toy_is_learnt_and_told(finished):
     assert run.record["status"] == "finished"
     files = {path.name for path in (folder / "run").iterdir()}
     assert {"model.safetensors", "README.md", "error_analysis.md", "predictions.json", "questions.parquet"} <= files
+    assert "profile.json" in files
     assert "no_answer_scores.json" not in files
     assert not (folder / "run" / "checkpoints").exists()
     summary = reading_summary(run, str(folder / "run"))

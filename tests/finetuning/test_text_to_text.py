@@ -112,7 +112,8 @@ def test_a_run_becomes_a_folder_that_holds_all_that_is_promised(run):
     for name in ("bleu", "rougeL", "exact_match", "token_f1", "chrf", "ter", "length_ratio"):
         assert name in run.metrics["scores"]
     written = ("model.safetensors", "config.json", "tokenizer.json", "translator.json", "generation_config.json",
-               "README.md", "generations.parquet", "predictions.tsv", "samples.md", "metrics.json")  # fmt: skip
+               "README.md", "generations.parquet", "predictions.tsv", "samples.md", "metrics.json",
+               "profile.json")  # fmt: skip
     for file in written:
         assert (run.folder.path / file).is_file(), file
     assert (run.folder.path / "figures" / "loss.png").is_file()

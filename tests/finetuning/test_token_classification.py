@@ -57,6 +57,7 @@ def test_a_toy_is_learnt_and_told(finished):
     assert run.record["data"]["rows"] == {"train": 120, "validation": 20, "test": 20}
     files = {path.name for path in (folder / "run").iterdir()}
     assert {"model.safetensors", "tokenizer.json", "README.md", "error_analysis.md", "predictions.conll"} <= files
+    assert "profile.json" in files
     assert not (folder / "run" / "checkpoints").exists()
     assert {path.name for path in (folder / "run" / "figures").iterdir()} == {
         "learning_curves.png",

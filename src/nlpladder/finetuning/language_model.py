@@ -233,6 +233,7 @@ def _finish(
     folder: RunFolder,
 ) -> None:
     """Save, check the reload, score the test text, write samples, figures, card and record."""
+    from nlpladder.drift.saving import save_language_model_profile
     from nlpladder.hub.cards import card_facts, write_card
 
     model, result = trained.model, trained.result
@@ -260,6 +261,7 @@ def _finish(
     )  # fmt: skip
     facts["notes"] = [*facts["notes"], gain["sentence"]]
     write_text_report(folder.path, model, text.test, result.history)
+    save_language_model_profile(folder.path, model, text)
     facts |= card_facts(rung, folder.record["identity"])
     write_card(folder.path, record={**folder.record, **facts})
     folder.finish(**facts)

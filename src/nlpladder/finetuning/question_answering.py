@@ -197,6 +197,7 @@ def _finish(
     folder: RunFolder,
 ) -> None:
     """Save, check the reload, answer the test questions, score them, draw, write the record."""
+    from nlpladder.drift.saving import question_text, save_text_profile
     from nlpladder.finetuning.question_report import write_reading_report
     from nlpladder.hub.cards import card_facts, write_card
 
@@ -243,6 +244,10 @@ def _finish(
         rows={name: len(rows) for name, rows in data.splits.items()}, data_notes=data.notes,
     )  # fmt: skip
     write_reading_report(folder.path, test, answers, statistics, result.history)
+    train, validation = (
+        [question_text(row.question, row.context) for row in data.splits[name]] for name in ("train", "validation")
+    )
+    save_text_profile(folder.path, "answer", train=train, held_out=validation)
     facts |= card_facts(rung, folder.record["identity"])
     write_card(folder.path, record={**folder.record, **facts})
     folder.finish(**facts)

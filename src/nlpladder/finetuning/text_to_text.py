@@ -143,6 +143,7 @@ def _train(rung: Rung, data: ParallelText, options: TextToTextOptions, folder: R
 
 def _finish(rung: Rung, data: ParallelText, options: TextToTextOptions, trained: _Trained, folder: RunFolder) -> None:
     """Save, check the reload, answer the test split, score it, draw, write the record."""
+    from nlpladder.drift.saving import save_text_profile
     from nlpladder.evaluation.generation import diversity, score_generations
     from nlpladder.evaluation.sentence_statistics import signatures
     from nlpladder.hub.cards import card_facts, write_card
@@ -180,6 +181,8 @@ def _finish(rung: Rung, data: ParallelText, options: TextToTextOptions, trained:
         data_notes=[*data.notes, *trained.notes],
     )  # fmt: skip
     write_text_to_text_report(folder.path, translator, examples, found, statistics, trained.result.history)
+    train, validation = data.splits["train"], data.splits["validation"]
+    save_text_profile(folder.path, "translate", train=train.source, held_out=validation.source)
     facts |= card_facts(rung, folder.record["identity"])
     write_card(folder.path, record={**folder.record, **facts})
     folder.finish(**facts)

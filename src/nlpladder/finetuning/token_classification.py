@@ -162,6 +162,7 @@ def _finish(
     folder: RunFolder,
 ) -> None:
     """Save, check the reload, tag the test split, score it, draw, write the record."""
+    from nlpladder.drift.saving import save_text_profile
     from nlpladder.finetuning.token_report import write_tagging_report
     from nlpladder.hub.cards import card_facts, write_card
 
@@ -193,6 +194,8 @@ def _finish(
         rows={name: len(split) for name, split in data.splits.items()}, data_notes=data.notes,
     )  # fmt: skip
     write_tagging_report(folder.path, data, found, result.history)
+    train, validation = ([" ".join(words) for words in data.splits[name].words] for name in ("train", "validation"))
+    save_text_profile(folder.path, "tag", train=train, held_out=validation)
     facts |= card_facts(rung, folder.record["identity"])
     write_card(folder.path, record={**folder.record, **facts})
     folder.finish(**facts)
