@@ -169,3 +169,18 @@ class UnknownModelError(ServingError):
 
     status = 404
     code = "unknown_model"
+
+
+class RefusedItemError(ServingError):
+    """The model cannot answer this one text, of which a stream was asked for.
+
+    Attributes:
+        error: What a request of several texts would have beside the others' answers.
+    """
+
+    status = 422
+
+    def __init__(self, error: ItemError) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.code = error.code

@@ -46,6 +46,7 @@ class ServeOptions(PoolOptions, LimitOptions):
     api_keys: str | None = option(None, help="a file with one key a line, name:key; without it nobody is asked for one")
     without_keys: bool = option(False, help="listen on a public address although anybody may then ask")
     grace_seconds: float = option(8.0, help="seconds that SIGTERM leaves for the requests that were accepted")
+    max_connections: int = option(512, help="connections that may be open; further ones get 503 and are closed")
     log_texts: bool = option(False, help="write the texts of requests into the log; never done unless asked for")
     drift: bool = option(True, help="compare traffic with the profile that training saved, where there is one")
     drift_window: int = option(250, help="texts of one window of traffic")

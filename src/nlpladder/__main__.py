@@ -1,0 +1,104 @@
+"""``python -m nlpladder COMMAND``.
+
+python -m nlpladder serve RUN [RUN …] [--key value …]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from nlpladder.config import parse, run_recipe
+from nlpladder.errors import ConfigError, did_you_mean
+from nlpladder.serving.options import ServeOptions
+
+_SERVE_HELP = """Serve models over HTTP.
+
+    python -m nlpladder serve RUN [RUN …] [--config FILE.yaml] [--key value …]
+
+RUN is a run folder, a Hub id, or name=folder. The page at /docs shows what can be asked. SIGTERM ends the server once
+everything it accepted is answered.
+"""
+_TRUTHS = ("true", "false", "yes", "no", "1", "0")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    Args:
+        arguments: Without the program's name; those of the process if not given.
+
+    Raises:
+        ConfigError: There is no such command, or an option of it is wrong.
+        LadderError: Whatever the command raises.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        sys.stdout.write(f"{__doc__}\nCommands: {', '.join(_COMMANDS)}. Each has --help.\n")
+        return
+    command, *rest = given
+    if command not in _COMMANDS:
+        raise ConfigError(
+            f"There is no command {command!r}.{did_you_mean(command, _COMMANDS)} There is: {', '.join(_COMMANDS)}."
+        )
+    _COMMANDS[command](rest)
+
+
+def serve_command(arguments: Sequence[str]) -> None:
+    """Run ``serve``.
+
+    Raises:
+        ConfigError: An option is wrong, or the packages for serving are not installed.
+    """
+    options = serve_options(arguments)
+    try:
+        from nlpladder.serving.server import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "nlpladder":
+            raise
+        raise ConfigError(
+            f"Serving needs the package {error.name}, which is not installed: pip install 'nlpladder[serve]'."
+        ) from None
+    serve(options)
+
+
+def serve_options(arguments: Sequence[str]) -> ServeOptions:
+    """Return the options that a command line of ``serve`` gives.
+
+    Args:
+        arguments: Models, and options as ``--key value``; ``--config FILE`` names a YAML file with more of them, over
+            which the command line wins.
+
+    Raises:
+        ConfigError: As `nlpladder.config.parse`; or ``--config`` without a file.
+    """
+    models: list[str] = []
+    rest: list[str] = []
+    config: list[str] = []
+    truths = {field.name for field in dataclasses.fields(ServeOptions) if field.type in (bool, "bool")}
+    pending = list(arguments)
+    while pending:
+        argument = pending.pop(0)
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("-"):
+            models.append(argument)
+        elif name == "config":
+            if not equals and not pending:
+                raise ConfigError("--config needs a file.")
+            config = [value if equals else pending.pop(0)]
+        else:
+            rest.append(argument)
+            # A truth may stand alone: what follows it is its value only if it is one.
+            takes = not equals and pending and (name not in truths or pending[0].lower() in _TRUTHS)
+            if takes and argument.startswith("--") and name != "help":
+                rest.append(pending.pop(0))
+    options = parse(ServeOptions, [*config, *rest], description=_SERVE_HELP)
+    return dataclasses.replace(options, models=models) if models else options
+
+
+_COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {"serve": serve_command}
+
+if __name__ == "__main__":
+    sys.argv[0] = "python -m nlpladder"  # what --help calls the program
+    run_recipe(main)
