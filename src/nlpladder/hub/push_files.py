@@ -18,13 +18,14 @@ MARKER_FILE = "nlpladder.json"
 #: Files that a model is opened from, in the folder or in a folder of it (a model inside a model).
 MODEL_FILES = (
     "config.json", "generation_config.json", "adapter_config.json", "base.json", "translator.json", "modules.json",
-    "*.safetensors", "*.safetensors.index.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
-    "vocabulary.json", "vocab.json", "vocab.txt", "merges.txt", "*.spm", "sentencepiece.bpe.model", "spiece.model",
-    "tokenizer.model", "chat_template.jinja", "chat_template.json",
+    "sentence_bert_config.json", "config_sentence_transformers.json",
+    "*.safetensors", "*.safetensors.index.json", "model.onnx", "tokenizer*.json", "special_tokens_map.json",
+    "added_tokens.json", "vocabulary.json", "vocab.json", "vocab.txt", "merges.txt", "*.spm",
+    "sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 #: Files that say what the model is.
 RECORD_FILES = (
-    "README.md", "LICENSE", "LICENSE.*", "NOTICE", "metrics.json", "run.json", ".eval_results/*.yaml",
+    "README.md", "LICENSE", "LICENSE.*", "NOTICE", "metrics.json", "run.json", "profile.json", ".eval_results/*.yaml",
     "figures/*.png", "figures/*.svg",
 )  # fmt: skip
 #: Why others stay; the first pattern that fits is told.

@@ -176,13 +176,61 @@ def plan_push(
         copies |= card_copies(folder, kept, copies, card)
         for path in [path for path in kept if path.startswith(f"{FOLDER}/") and card.dataset_config]:
             del kept[path]  # its name says another configuration; the new one is among the copies
+    return plan_files(
+        subject,
+        repo_id,
+        kept,
+        copies,
+        remote,
+        api=api,
+        public=public,
+        revision=revision,
+        update=update,
+        left_out=selection.left_out,
+        loading=loading,
+    )
+
+
+def plan_files(
+    subject: Subject,
+    repo_id: str,
+    kept: Mapping[str, Path],
+    copies: Mapping[str, Copy],
+    remote: Remote,
+    *,
+    api: HfApi | None = None,
+    public: bool = False,
+    revision: str | None = None,
+    update: bool = False,
+    left_out: Sequence[tuple[str, int, str]] = (),
+    loading: Sequence[str] = (),
+) -> PushPlan:
+    """Compare files that were chosen with what stands in a repository of any kind.
+
+    Args:
+        subject: What is pushed.
+        repo_id: ``owner/name``.
+        kept: Files by their path in the repository.
+        copies: What is sent otherwise than it lies here, or only made for the push.
+        remote: Of `nlpladder.hub.remote.look`.
+        api: Of a model's repository: is asked which weights the Hub has from a push that was interrupted.
+        public: Make a new repository public.
+        revision: The branch; by default main.
+        update: Write over what is not an earlier push of the same subject.
+        left_out: What stays here, for the reader.
+        loading: Python lines that open what is pushed.
+
+    Raises:
+        RunError: The repository is somebody else's, or was edited on the Hub.
+    """
+    check_may_write(remote, repo_id, identity=subject.identity, update=update)
     files = [_planned(path, copies.get(path), kept.get(path)) for path in {*kept, *copies}]
     files.append(_marker(subject, files))
     planned = tuple(_with_state(file, remote) for file in sorted(files, key=lambda file: file.path))
     check_may_write(
         remote, repo_id, identity=subject.identity, update=update, changed_there=_edited_there(planned, remote)
     )
-    if remote.exists:
+    if remote.exists and api is not None:
         weights = {f.sha256: f.size for f in planned if f.state != "there" and f.path.endswith(".safetensors")}
         uploaded = find_uploaded(api, repo_id, weights)
         planned = tuple(replace(f, state="uploaded") if f.sha256 in uploaded else f for f in planned)
@@ -194,8 +242,8 @@ def plan_push(
         remote=remote,
         files=planned,
         removed=_in_the_way(planned, remote),
-        left_out=selection.left_out,
-        loading=loading,
+        left_out=tuple(left_out),
+        loading=tuple(loading),
     )
 
 

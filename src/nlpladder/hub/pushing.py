@@ -75,22 +75,23 @@ class PushResult:
         return "\n".join(lines)
 
 
-def push(plan: PushPlan, *, api: HfApi | None = None) -> PushResult:
+def push(plan: PushPlan, *, api: HfApi | None = None, fresh: Callable[[], HfApi] = open_api) -> PushResult:
     """Carry out a plan.
 
     Args:
         plan: Of `plan_push`.
         api: By default a new client.
+        fresh: Makes the client that reads back, which must know nothing of the one that wrote.
 
     Raises:
         RunError: The repository changed since the plan, a file here did, or the Hub cannot be reached or says no.
         CheckFailedError: What stands on the Hub afterwards is not what was sent.
     """
-    api = open_api() if api is None else api
+    api = fresh() if api is None else api
     started = time.perf_counter()
     head = _prepare_repository(api, plan)
     commit = head if plan.nothing_to_do else _send(api, plan, head)
-    _read_back(plan, commit)
+    _read_back(plan, commit, fresh())
     return PushResult(
         repo_id=plan.repo_id,
         commit=commit,
@@ -251,13 +252,13 @@ def _commit(api: HfApi, plan: PushPlan, head: str, operations: list[Any]) -> str
     raise AssertionError("unreachable")
 
 
-def _read_back(plan: PushPlan, commit: str) -> None:
+def _read_back(plan: PushPlan, commit: str, api: HfApi) -> None:
     """Ask the Hub with a new client for the checksum of every file of the commit.
 
     Raises:
         CheckFailedError: One is missing or differs.
     """
-    found = list_files(open_api(), plan.repo_id, commit)
+    found = list_files(api, plan.repo_id, commit)
     wrong = [file.path for file in plan.files if not file.equals(found.get(file.path))]
     wrong += [path for path in plan.removed if path in found]
     if wrong:
