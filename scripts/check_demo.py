@@ -6,8 +6,10 @@
 
 `fuzz` sends to every endpoint, the undocumented ones too, what hypothesis makes up from hostile texts, numbers, lists
 and the endpoint's own default values. No answer may be a server error (5xx), tell of the program's insides (a trace, a
-path) or take longer than a minute, and the demo has to answer afterwards. `load` calls one endpoint with its default
-values (a picker's first models) from many clients; it prints times, errors and the memory of the server.
+path) or take longer than a minute, and the demo has to answer afterwards. A call that "failed without a word" ended in
+an exception that is meant for nobody: of gradio for inputs that no page sends, or of the demo, whose log then has the
+trace. `load` calls one endpoint with its default values (a picker's first models) from many clients; it prints times,
+errors and the memory of the server.
 """
 
 from __future__ import annotations
@@ -201,7 +203,9 @@ def _answer(client: Any, url: str, endpoint: Endpoint, data: list[Any]) -> tuple
                 return "leak", line
             message = json.loads(line[len("data:") :])
             if message.get("msg") == "process_completed":
-                return ("answered" if message.get("success") else "refused"), line
+                if message.get("success"):
+                    return "answered", line
+                return ("refused" if (message.get("output") or {}).get("error") else "failed without a word"), line
             if message.get("msg") in ("close_stream", "unexpected_error"):
                 break
     return "refused", said
