@@ -98,12 +98,29 @@ def launch_arguments(options: DemoOptions) -> dict[str, Any]:
     }
 
 
+def serve(page: Any, options: DemoOptions) -> str:
+    """Serve the app from a thread of its own; return its address.
+
+    Args:
+        page: Of `build`.
+        options: See `DemoOptions`.
+    """
+    from shell.sessions import keep_little
+
+    _, address, _ = page.launch(**launch_arguments(options), prevent_thread_lock=True)
+    keep_little(page)
+    return str(address)
+
+
 def private_environment() -> None:
     """Keep gradio from calling home, and its files in a folder of this program alone. Before gradio is imported."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="nlpladder-demo-"))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # Of its last ten thousand calls gradio makes a table after each call, which nobody here reads.
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
 
 
 def main() -> None:
@@ -120,7 +137,7 @@ def main() -> None:
     page = build(options, store)
     # Nothing of the folder that it is started from can be asked for: gradio offers files of the working directory.
     os.chdir(os.environ["GRADIO_TEMP_DIR"])
-    _, address, _ = page.launch(**launch_arguments(options), prevent_thread_lock=True)
+    address = serve(page, options)
     seconds, models = time.perf_counter() - started, len(store.entries())
     print(f"The demo is at {address} (after {seconds:.1f} s; {models} models). Ctrl-C ends it.", flush=True)
     # The first click shall not wait for the imports of torch and transformers, nor the page for them.

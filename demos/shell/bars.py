@@ -51,6 +51,7 @@ class Bar:
         word: What a click hands on; empty for a bar that cannot be clicked.
         mark: Shown before the label, such as ``"given b"``.
         second: Whether the bar has the other colour; the mark has to say the same.
+        hint: Shown at the pointer, of a bar that cannot be clicked; the label if empty.
     """
 
     label: str
@@ -59,6 +60,7 @@ class Bar:
     word: str = ""
     mark: str = ""
     second: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,31 @@ class Card:
     note: str = ""
 
 
-def cards_html(cards: Sequence[Card], *, scale: float | None = None, spoken: str = "Look at") -> str:
+def cards_html(
+    cards: Sequence[Card], *, scale: float | None = None, spoken: str = "Look at", whole_labels: bool = False
+) -> str:
     """Return cards side by side, their bars on one scale.
 
     Args:
         cards: One or more.
         scale: Value of a full bar; None for the largest of all.
         spoken: What a click does, before the word.
+        whole_labels: Whether a long label wraps; otherwise it is cut.
     """
     values = [bar.value for card in cards for bar in card.bars]
     full = max([abs(value) for value in values] + [1e-12]) if scale is None else scale
     two_sided = min(values, default=0.0) < 0
-    return f'<div class="nw-cards">{"".join(_card(card, full, two_sided, spoken) for card in cards)}</div>'
+    kind = "nw-cards nw-whole" if whole_labels else "nw-cards"
+    return f'<div class="{kind}">{"".join(_card(card, full, two_sided, spoken) for card in cards)}</div>'
+
+
+def note_html(text: str) -> str:
+    """Return a line of small print for a card; nothing for no text.
+
+    Args:
+        text: Escaped here.
+    """
+    return f'<p class="nw-note">{html.escape(text)}</p>' if text else ""
 
 
 def _card(card: Card, full: float, two_sided: bool, spoken: str) -> str:
@@ -113,7 +128,8 @@ def _bar(bar: Bar, full: float, two_sided: bool, spoken: str) -> str:
         f'background:{colour}"></span></span><span class="nw-number">{html.escape(bar.number)}</span>'
     )
     if not bar.word:
-        return f'<li><div class="nw-bar" title="{label}">{inside}</div></li>'
+        hint = html.escape(bar.hint) or label
+        return f'<li><div class="nw-bar" title="{hint}">{inside}</div></li>'
     said = html.escape(f"{spoken} {bar.label}, {bar.number}", quote=True)
     return (
         f'<li><button type="button" class="nw-bar" data-text="{html.escape(bar.word, quote=True)}" '

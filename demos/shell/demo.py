@@ -13,6 +13,7 @@ import gradio as gr
 
 from nlpladder.errors import LadderError
 from shell.limits import MAX_MODELS
+from shell.listing import alike
 from shell.options import DemoOptions
 from shell.store import ModelStore
 
@@ -57,7 +58,7 @@ class Demo:
             most: How many.
         """
         names = self.store.names(ability)
-        first: Any = names[: min(most, _CHOSEN_AT_FIRST)] if multiple else (names[0] if names else None)
+        first: Any = self._first(ability, most) if multiple else (names[0] if names else None)
         picker = gr.Dropdown(
             names, value=first, label=label, multiselect=multiple, max_choices=most if multiple else None,
             interactive=True, filterable=True, elem_id=f"{key}-picker".replace(".", "-"),
@@ -134,13 +135,24 @@ class Demo:
         """
         updates = []
         for picker, ability in self._pickers:
-            names = self.store.names(ability)
+            names = self._offer(picker, ability)
             if chosen in names:
                 value: Any = [chosen] if picker.multiselect else chosen
                 updates.append(gr.update(choices=names, value=value))
             else:
                 updates.append(gr.update(choices=names))
         return updates
+
+    def _first(self, ability: str, most: int) -> list[str]:
+        """Return the models that a picker of several begins with: the newest, and others of the same data."""
+        entries = [entry for entry in self.store.entries() if ability in entry.abilities]
+        return [entry.name for entry in alike(entries, min(most, _CHOSEN_AT_FIRST))]
+
+    def _offer(self, picker: gr.Dropdown, ability: str) -> list[str]:
+        """Return the models of a picker, which the server takes from now on, of callers without a page, too."""
+        names = self.store.names(ability)
+        picker.choices = [(name, name) for name in names]
+        return names
 
     def finish(self, page: gr.Blocks, switch: gr.Checkbox) -> None:
         """Wire what all tabs share, after they were built.
@@ -178,7 +190,9 @@ class Demo:
         for key in keys:
             component = self._remembered[key]
             if id(component) in abilities:
-                updates.append(_picked(self.store.names(abilities[id(component)]), kept.get(key), component))
+                ability = abilities[id(component)]
+                first = self._first(ability, component.max_choices or MAX_MODELS)
+                updates.append(_picked(self._offer(component, ability), kept.get(key), component, first))
             elif key in kept and isinstance(kept[key], (str, int, float, bool)):
                 updates.append(gr.update(value=kept[key]))
             else:
@@ -186,12 +200,12 @@ class Demo:
         return updates if len(updates) > 1 else updates[0]
 
 
-def _picked(names: list[str], kept: Any, picker: gr.Dropdown) -> Any:
+def _picked(names: list[str], kept: Any, picker: gr.Dropdown, first: list[str]) -> Any:
     """Return a picker with the remembered choice as far as it is still there."""
     if picker.multiselect:
         still = [name for name in kept if name in names] if isinstance(kept, list) else []
         most = picker.max_choices or MAX_MODELS
-        return gr.update(choices=names, value=still[:most] or names[: min(most, _CHOSEN_AT_FIRST)])
+        return gr.update(choices=names, value=still[:most] or first)
     value = kept if kept in names else (names[0] if names else None)
     return gr.update(choices=names, value=value)
 

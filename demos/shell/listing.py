@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from nlpladder.hub.describing import describe_model
 #: How deep below the models folder models are looked for: climb/rung/seed-0/model.
 _DEPTH = 4
 _MOST = 300
+#: Of the record of a run; they are smaller by far.
+_MOST_BYTES = 8_000_000
 _MODEL_FILES = ("config.json", "adapter_config.json")
 #: Folders of a run that hold no model of their own.
 _SKIPPED = {"checkpoints", "figures", "items", "__pycache__", "target_tokenizer", "base_model"}
@@ -30,6 +33,8 @@ class ModelEntry:
         parameters: How many numbers were learnt; None where the files do not say.
         num_bytes: Of its weights.
         folder: The folder it lies in, with what a run left there; None for a model of the Hub.
+        data: What it was trained on, as its run names it, to be compared and never shown: it may be a path. Empty where
+            no run tells.
     """
 
     name: str
@@ -39,6 +44,7 @@ class ModelEntry:
     parameters: int | None
     num_bytes: int
     folder: Path | None
+    data: str = ""
 
 
 def find_models(models_dir: Path) -> list[ModelEntry]:
@@ -81,7 +87,35 @@ def entry_of(folder: Path, name: str, *, local: bool = True) -> ModelEntry | Non
         parameters=described.parameters,
         num_bytes=described.num_bytes,
         folder=folder if local else None,
+        data=_data_of(folder) if local else "",
     )
+
+
+def alike(entries: Sequence[ModelEntry], most: int) -> list[ModelEntry]:
+    """Return the first model and, of the others, those that were trained on the same data in the same languages.
+
+    Side by side such models answer the same question. Where it is not known what the first one was trained on, the
+    first ones are returned.
+
+    Args:
+        entries: The newest first.
+        most: How many.
+    """
+    if not entries or not entries[0].data:
+        return list(entries[:most])
+    return [entry for entry in entries if entry.data == entries[0].data][:most]
+
+
+def _data_of(folder: Path) -> str:
+    """Return the name and the languages of a run's data, and of a world not how much of it was made."""
+    record = folder / "run.json"
+    try:
+        if record.stat().st_size > _MOST_BYTES:
+            return ""
+        data = json.loads(record.read_text(encoding="utf-8"))["identity"]["data"]
+        return f"{data['name'].partition('?')[0]} {data.get('languages', '')}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no run, or not one of ours
+        return ""
 
 
 def _model_folders(models_dir: Path) -> Iterator[Path]:

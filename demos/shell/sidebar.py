@@ -13,7 +13,7 @@ from shell.limits import DemoError, check_text
 _ABILITIES = {
     "classify": "classifies", "language_model": "predicts text", "masked_language_model": "fills gaps",
     "vectors": "word vectors", "translate": "translates", "attention": "attention", "tag": "tags words",
-    "answer": "answers questions",
+    "answer": "answers questions", "embed": "encodes texts",
 }  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from shell.bars import clicks
 from shell.limits import MAX_ATTENTION_TOKENS, MAX_CHARACTERS
+from tabs.attention_grid import clicked
 from tabs.attention_view import ABILITY, ALL_PARTS, NO_MODEL, PARTS, WAYS, WEIGHTS, attention_view
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ def build(demo: Demo) -> None:
     button = gr.Button("Show attention", variant="primary", elem_id="attention-go")
     result = gr.HTML(label="Attention weights", elem_id="attention-result")
     told = gr.Markdown(elem_id="attention-told")
+    grid = gr.HTML(label="All heads", elem_id="attention-grid", js_on_load=clicks())
     gr.Markdown(_CAVEAT, elem_id="attention-caveat")
     demo.examples(_EXAMPLES, [text, second])
     demo.how_it_works(_HOW)
@@ -108,7 +111,7 @@ def build(demo: Demo) -> None:
         show: str = WEIGHTS,
         attention_of: str = ALL_PARTS,
         hide_special: bool = False,
-    ) -> tuple[str, str]:
+    ) -> tuple[str, str, str]:
         """Show the attention weights of a model for a text. They are not an explanation of its answer.
 
         Args:
@@ -123,14 +126,25 @@ def build(demo: Demo) -> None:
             hide_special: Leave out the tokens that the model adds.
 
         Returns:
-            The weights as an HTML table, and what they are, in words.
+            The weights as an HTML table, what they are in words, and small pictures of all heads of the layer, or of
+            all layers where none is chosen (HTML).
         """
         return attention_view(
             demo.store, model, text, second_text, part=attention_of, way=show, layer=layer, head=head,
             hide_special=hide_special,
         )  # fmt: skip
 
-    demo.action(
-        [button.click, text.submit], attention, [text, model, second, layer, head, way, part, hide], [result, told],
-        api_name="attention",
-    )  # fmt: skip
+    inputs, outputs = [text, model, second, layer, head, way, part, hide], [result, told, grid]
+    demo.action([button.click, text.submit], attention, inputs, outputs, api_name="attention")
+
+    def choose(
+        text: str, model: str, second: str, layer: int, head: int, way: str, part: str, hide: bool, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        """Show the layer or the head whose picture was clicked."""
+        data = event._data if isinstance(event._data, dict) else {}  # a program may send none
+        layer, head = clicked(data.get("value"), layer, head)
+        return layer, head, *attention(text, model, second, layer, head, way, part, hide)
+
+    demo.plumbing(
+        grid.select, choose, inputs, [layer, head, *outputs], concurrency_id="attention", show_progress="hidden"
+    )

@@ -1,8 +1,8 @@
-"""One attention map of one model, chosen and described, as a heat table."""
+"""One attention map of one model, chosen and described, as a heat table, and the others beside it as small pictures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from nlpladder.evaluation.attention_rollout import attention_rollout
 from nlpladder.models.attention_maps import KINDS, AttentionMap, attention_maps
 from nlpladder.views.heat_table import PRINTED_FROM, heat_label, heat_table_html
 from shell.limits import MAX_ATTENTION_TOKENS, DemoError, check_choice, check_text, check_whole
+from tabs.attention_grid import grid_html
 
 if TYPE_CHECKING:
     from shell.store import ModelStore
@@ -47,8 +48,8 @@ def attention_view(
     layer: Any = 0,
     head: Any = 0,
     hide_special: Any = False,
-) -> tuple[str, str]:
-    """Return one map as a heat table, and a few sentences on it.
+) -> tuple[str, str, str]:
+    """Return one map as a heat table, a few sentences on it, and small pictures of all heads of its layer.
 
     Args:
         store: The models.
@@ -60,6 +61,9 @@ def attention_view(
         layer: From 1; 0 for the mean over all, or for the rollout through all.
         head: From 1; 0 for the mean over all.
         hide_special: Leave out the tokens that the model adds.
+
+    Returns:
+        The table (HTML), the sentences (Markdown), and the pictures (HTML): of the layers where none is chosen.
 
     Raises:
         DemoError: Something is not as expected.
@@ -86,8 +90,10 @@ def attention_view(
         _told(found, way, layer, head),
         f"It has {layers} {_plural('layer', layers)} of {heads} {_plural('head', heads)}.",
     ]
+    others, unit = _others(found, way, layer, head)
     rows, columns = found.rows, found.columns
     if bool(hide_special):
+        others = [_visible(found, one)[0] for one in others]
         values, rows, columns, gone = _visible(found, values)
         if not values.size:
             raise DemoError("Without the special tokens nothing is left. Show them.")
@@ -99,7 +105,25 @@ def attention_view(
         values, rows, columns, caption=f"{name}: {_caption(kind, way, layer, head)}", row_name=row_name,
         column_name=column_name, printed_from=min(PRINTED_FROM, max(0.01, round(float(values.max()) / 2, 2))),
     )  # fmt: skip
-    return shown, " ".join(told)
+    grid = ""
+    if len(others) > 1:
+        upwards = "back to all layers" if unit == "head" and layers > 1 and layer else ""
+        chosen = layer if unit == "layer" else head
+        whole = "through all layers" if way == ROLLOUT else f"mean of all {unit}s"
+        grid = grid_html(np.stack(others), columns, unit=unit, chosen=chosen, whole=whole, upwards=upwards)
+    return shown, " ".join(told), grid
+
+
+def _others(
+    found: AttentionMap, way: str, layer: int, head: int
+) -> tuple[list[npt.NDArray[np.floating]], Literal["layer", "head"]]:
+    """Return the maps that can be chosen from here: the heads of the layer, or the layers where none is chosen."""
+    layers, heads = found.weights.shape[:2]
+    if way == ROLLOUT:
+        return list(attention_rollout(found.weights)), "layer"
+    if heads > 1 and (layer or layers == 1):
+        return list(found.weights[layer - 1 if layer else 0]), "head"
+    return [found.chosen(layer=one, head=head - 1 if head else None) for one in range(layers)], "layer"
 
 
 def _values(found: AttentionMap, way: str, layer: int, head: int) -> npt.NDArray[np.floating]:

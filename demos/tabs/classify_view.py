@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlpladder.models.attributions import Attribution
 from nlpladder.views.contribution_text import contributions_html
+from shell.bars import Bar, Card, note_html
+from shell.bars import cards_html as bar_cards
 from tabs.classify_answers import MOST_CLASSES, Answer
 from tabs.runs_figures import figures
 
@@ -24,8 +26,6 @@ QUALITY_HEADER = ("model", "measure", "value", "95 % interval", "n")
 #: What is shown of a run's metrics, where it has them.
 _MEASURES = ("accuracy", "f1_macro", "f1_micro", "expected_calibration_error", "rmse", "mae", "pearson")
 _FIGURES = ("Confusion matrix", "Reliability")
-# Names of classes are read whole.
-_LABEL = "white-space:normal;overflow-wrap:anywhere;font-style:normal"
 NO_MODEL = (
     "No model here classifies. Make some: `accelerate launch recipes/climb_ladder.py --dataset world:reviews "
     "--output_dir outputs/reviews`, or `make demo` for a tiny set of everything."
@@ -38,33 +38,21 @@ def cards_html(answers: Sequence[Answer]) -> str:
     Args:
         answers: Of the models.
     """
-    return f'<div class="nw-cards">{"".join(_card(answer) for answer in answers)}</div>'
+    return bar_cards([_card(answer) for answer in answers], scale=1.0, whole_labels=True)
 
 
-def _card(answer: Answer) -> str:
-    head = f'<h4 class="nw-name">{html.escape(answer.model)}</h4><p class="nw-note">{html.escape(answer.title)}</p>'
+def _card(answer: Answer) -> Card:
+    about = note_html(answer.title)
     if not answer.probabilities:
-        return f'<article class="nw-card">{head}<p>No answer: {html.escape(answer.problem)}</p></article>'
+        return Card(answer.model, f"{about}<p>No answer: {html.escape(answer.problem)}</p>")
     says = {"regression": "predicts", "multi_label": "at least 50 %:"}.get(answer.task, "says")
-    said = f"<p>{says} <strong>{html.escape(answer.best)}</strong></p>"
+    said = f"{about}<p>{says} <strong>{html.escape(answer.best)}</strong></p>"
     if answer.task == "regression":
-        return f'<article class="nw-card">{head}{said}</article>'
+        return Card(answer.model, said)
     ranked = sorted(zip(answer.probabilities, answer.labels, strict=True), key=lambda pair: -pair[0])
-    bars = "".join(_bar(label, value) for value, label in ranked[:MOST_CLASSES])
+    bars = tuple(Bar(label, value, f"{100.0 * value:.1f} %") for value, label in ranked[:MOST_CLASSES])
     left = len(ranked) - MOST_CLASSES
-    rest = f'<p class="nw-note">and {left} less probable ones</p>' if left > 0 else ""
-    listed = f'<ol class="nw-bars" aria-label="Probabilities">{bars}</ol>{rest}'
-    return f'<article class="nw-card">{head}{said}{listed}</article>'
-
-
-def _bar(label: str, value: float) -> str:
-    width = 100.0 * min(1.0, max(0.0, value))
-    name = html.escape(label)
-    return (
-        f'<li><span class="nw-bar"><span class="nw-label" style="{_LABEL}" title="{name}">{name}</span>'
-        f'<span class="nw-track"><span class="nw-fill" style="width:{width:.1f}%"></span></span>'
-        f'<span class="nw-number">{width:.1f} %</span></span></li>'
-    )
+    return Card(answer.model, said, bars, note_html(f"and {left} less probable ones" if left > 0 else ""))
 
 
 def explanations_html(answers: Sequence[Answer]) -> str:

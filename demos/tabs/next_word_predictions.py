@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pandas as pd
 from nlpladder.errors import LadderError
 from nlpladder.generation import GenerationOptions
 from nlpladder.models.next_tokens import NextToken, NextTokens, next_tokens
+from shell.bars import Bar, Card, cards_html, note_html
 from shell.limits import check_choices, check_number, check_text, check_whole
 
 #: Models side by side, and bars of each.
@@ -114,44 +114,24 @@ def bars_html(predictions: Sequence[Prediction]) -> str:
     Args:
         predictions: From `predict`.
     """
-    tops = [one.found.tokens[0].probability for one in predictions if one.found is not None and one.found.tokens]
-    scale = max([*tops, 1e-12])
-    cards = "".join(_card(one, scale) for one in predictions)
-    return f'<div class="nw-cards">{cards}</div>'
+    return cards_html([_card(one) for one in predictions], spoken="Append")
 
 
-def _card(one: Prediction, scale: float) -> str:
-    name, title = html.escape(one.model), html.escape(one.title)
-    head = f'<h3 class="nw-name">{name}</h3><p class="nw-note">{title}</p>'
+def _card(one: Prediction) -> Card:
+    about = note_html(one.title)
     if one.found is None:
-        why = f'<p class="nw-note">{html.escape(one.problem)}</p>'
-        return f'<section class="nw-card" aria-label="{name}">{head}{why}</section>'
-    rows = "".join(_bar(token, scale) for token in one.found.tokens)
+        return Card(one.model, about, note=note_html(one.problem))
     found = one.found
     note = (
         f"These {len(found.tokens)} of {found.vocabulary_size:,} tokens: {100 * found.shown:.1f} %. Undecided: "
         f"{found.entropy:.1f} bits, as between {_choices(found.entropy)} equally probable tokens."
     )
-    return (
-        f'<section class="nw-card" aria-label="{name}">{head}<ol class="nw-bars">{rows}</ol>'
-        f'<p class="nw-note">{note}</p></section>'
-    )
+    return Card(one.model, about, tuple(_bar(token) for token in found.tokens), note_html(note))
 
 
-def _bar(token: NextToken, scale: float) -> str:
-    percent, label, note = 100.0 * token.probability, html.escape(shown(token)), what_it_is(token)
-    inside = (
-        f'<span class="nw-label">{label}</span>'
-        f'<span class="nw-track"><span class="nw-fill" style="width:{100.0 * token.probability / scale:.2f}%"></span>'
-        f'</span><span class="nw-number">{_percent(percent)}</span>'
-    )
-    if not token.text:
-        return f'<li><span class="nw-bar" title="{html.escape(note)}">{inside}</span></li>'
-    spoken = html.escape(f"Append {visible(token.text)}, {_percent(percent)}", quote=True)
-    return (
-        f'<li><button type="button" class="nw-bar" data-text="{html.escape(token.text, quote=True)}" '
-        f'aria-label="{spoken}" title="{spoken}">{inside}</button></li>'
-    )
+def _bar(token: NextToken) -> Bar:
+    percent = _percent(100.0 * token.probability)
+    return Bar(shown(token), token.probability, percent, word=token.text, hint=what_it_is(token))
 
 
 def _percent(percent: float) -> str:

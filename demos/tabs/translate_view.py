@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nlpladder.views.heat_table import heat_table_html
+from shell.bars import Card, note_html
+from shell.bars import cards_html as bar_cards
 from shell.limits import DemoError, check_text
 from tabs.translate_search import MOST_CHARACTERS, Answer, check_lengths
 
@@ -25,10 +27,6 @@ _NONE = (
     "No model here translates. Make one: `accelerate launch recipes/climb_ladder.py --task translation --dataset "
     "world:phrasebook`, or `make demo` for a tiny set of everything."
 )
-_CARD = (
-    "border:1px solid var(--border-color-primary,#8888);border-radius:.5rem;padding:.7rem .9rem;flex:1 1 15rem;"
-    "min-width:0;overflow-wrap:anywhere"
-)
 
 
 def cards_html(answers: Sequence[Answer]) -> str:
@@ -37,21 +35,20 @@ def cards_html(answers: Sequence[Answer]) -> str:
     Args:
         answers: Of the models.
     """
-    return f'<div style="display:flex;flex-wrap:wrap;gap:.7rem">{"".join(_card(one) for one in answers)}</div>'
+    return bar_cards([_card(one) for one in answers])
 
 
-def _card(answer: Answer) -> str:
-    about = " · ".join(part for part in (direction_text(answer.direction), answer.title) if part)
-    head = f"<strong>{html.escape(answer.model)}</strong><br><small>{html.escape(about)}</small>"
+def _card(answer: Answer) -> Card:
+    about = note_html(" · ".join(part for part in (direction_text(answer.direction), answer.title) if part))
     if not answer.hypotheses:
-        return f'<article style="{_CARD}">{head}<p>No answer: {html.escape(answer.problem)}</p></article>'
+        return Card(answer.model, f"{about}<p>No answer: {html.escape(answer.problem)}</p>")
     best = answer.hypotheses[0]
-    note = f"<br><small>{html.escape(best.note)}</small>" if best.note else ""
     said = html.escape(best.text) or "<em>(an empty translation)</em>"
-    return (
-        f'<article style="{_CARD}">{head}<p dir="auto" style="font-size:1.15rem;margin:.5rem 0">{said}</p>'
-        f"<small>score {best.score:.3f} · {len(best.target_tokens)} tokens · {answer.seconds:.2f} s</small>{note}"
-        "</article>"
+    counted = f"score {best.score:.3f} · {len(best.target_tokens)} tokens · {answer.seconds:.2f} s"
+    return Card(
+        answer.model,
+        f'{about}<p dir="auto" style="font-size:1.15rem;margin:.5rem 0">{said}</p>',
+        note=note_html(counted) + note_html(best.note),
     )
 
 

@@ -20,12 +20,14 @@ class LiveDemo:
         page: The gradio app.
         store: Its models.
         models_dir: Where they lie.
+        temp_dir: Where gradio puts files.
     """
 
     url: str
     page: Any
     store: Any
     models_dir: Path
+    temp_dir: Path
 
 
 @pytest.fixture(scope="session")
@@ -47,16 +49,22 @@ def live_demo(saved_rungs: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
     before = {
         name: os.environ.get(name)
-        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY")
+        for name in (
+            "GRADIO_TEMP_DIR",
+            "GRADIO_ANALYTICS_ENABLED",
+            "GRADIO_ANALYTICS_MAX_EVENTS",
+            "GRADIO_ANALYTICS_CACHE_FREQUENCY",
+            "HF_HUB_DISABLE_TELEMETRY",
+        )
     }
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
     app.private_environment()
     options = DemoOptions(models_dir=str(saved_rungs))
     store = app.open_store(options)
     page = app.build(options, store)
-    _, url, _ = page.launch(**app.launch_arguments(options), prevent_thread_lock=True)
+    url = app.serve(page, options)
     try:
-        yield LiveDemo(url.rstrip("/"), page, store, saved_rungs)
+        yield LiveDemo(url.rstrip("/"), page, store, saved_rungs, Path(os.environ["GRADIO_TEMP_DIR"]))
     finally:
         page.close()
         for name, value in before.items():

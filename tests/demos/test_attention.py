@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from demos.fakes import FakeStore
 from helpers import tiny_bert_folder, word_tokenizer
@@ -17,6 +20,7 @@ from nlpladder.models.pretrained.loading import load_model
 from nlpladder.models.sequence_classifier import SequenceClassifier
 from nlpladder.models.translation import Translator
 from shell.limits import DemoError
+from tabs.attention_grid import clicked, grid_html
 from tabs.attention_view import PARTS, attention_view
 from tiny_text_to_text import tiny_t5_folder
 
@@ -47,7 +51,7 @@ def numbers(shown):
 
 
 def test_the_mean_of_all_is_shown_at_first(store):
-    shown, told = attention_view(store, "bert", TEXT)
+    shown, told, _ = attention_view(store, "bert", TEXT)
     values = numbers(shown)
     np.testing.assert_allclose(values.sum(1), 1.0, atol=0.01)
     assert "mean over all layers and heads" in shown
@@ -66,14 +70,14 @@ def test_one_layer_and_one_head(store):
 
 
 def test_special_tokens_are_hidden_on_wish(store):
-    shown, told = attention_view(store, "t5", "the cat sees the dog", hide_special=True, part="text on itself")
+    shown, told, _ = attention_view(store, "t5", "the cat sees the dog", hide_special=True, part="text on itself")
     assert "&lt;/s&gt;" not in shown
     assert "Hidden special tokens receive" in told
     assert (numbers(shown).sum(1) < 1.0).all()
 
 
 def test_rollout_is_of_a_text_on_itself(store):
-    shown, told = attention_view(store, "bert", TEXT, way="rollout")
+    shown, told, _ = attention_view(store, "bert", TEXT, way="rollout")
     np.testing.assert_allclose(numbers(shown).sum(1), 1.0, atol=0.01)
     assert "rollout of text on itself, all layers" in shown
     assert "if attention is followed" in told
@@ -92,7 +96,7 @@ def test_rollout_is_of_a_text_on_itself(store):
 def test_encoder_decoders_have_three_kinds(store):
     source = "the small cat sees the dog"
     for part in list(PARTS)[1:4]:
-        shown, _ = attention_view(store, "t5", source, "le chat voit", part=part)
+        shown, *_ = attention_view(store, "t5", source, "le chat voit", part=part)
         assert part in shown
     with pytest.raises(DemoError, match="It has: text on itself, translation on source, translation on itself"):
         attention_view(store, "t5", source, part="pooling into one vector")
@@ -128,7 +132,61 @@ def test_hostile_texts_stay_text(store):
     for text in ("<script>alert(1)</script>", "**good** `film`", "\u202egood", "\x00\x01 a", "🙂"):
         for model in ("bert", "bilstm", "t5"):
             try:
-                shown, told = attention_view(store, model, text)
+                shown, told, grid = attention_view(store, model, text)
             except LadderError:
                 continue
-            assert "<script" not in shown + told
+            assert "<script" not in shown + told + grid
+
+
+def pictures(grid):
+    """Return the weights that the pictures hold, as shares of the largest: opacity is the square root."""
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', grid)
+    opened = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
+    return np.stack([(one[..., 3] / 255.0) ** 2 for one in opened])
+
+
+def bears(grid):
+    return re.findall(r'data-text="([^"]+)" aria-pressed="(true|false)"', grid)
+
+
+def test_all_layers_then_all_heads_of_one_can_be_clicked(store):
+    _, _, grid = attention_view(store, "bert", TEXT)
+    assert bears(grid) == [("layer 0", "true"), ("layer 1", "false"), ("layer 2", "false")]
+    layers = np.stack([numbers(attention_view(store, "bert", TEXT, layer=layer)[0]) for layer in (1, 2)])
+    np.testing.assert_allclose(pictures(grid), layers / layers.max(), atol=0.02)
+    _, _, grid = attention_view(store, "bert", TEXT, layer=2, head=1)
+    assert bears(grid) == [("layer 0", "false"), ("head 0", "false"), ("head 1", "true"), ("head 2", "false")]
+    heads = np.stack([numbers(attention_view(store, "bert", TEXT, layer=2, head=head)[0]) for head in (1, 2)])
+    np.testing.assert_allclose(pictures(grid), heads / heads.max(), atol=0.02)
+    assert "back to all layers" in grid
+
+
+def test_a_rollout_has_layers_and_hidden_tokens_are_in_no_picture(store):
+    _, _, grid = attention_view(store, "bert", TEXT, way="rollout")
+    assert [name for name, _ in bears(grid)] == ["layer 0", "layer 1", "layer 2"]
+    assert "through all layers" in grid
+    options = {"model": "t5", "text": "the cat sees the dog", "part": "text on itself", "layer": 1}
+    whole = pictures(attention_view(store, **options)[2]).shape
+    shown, _, grid = attention_view(store, **options, hide_special=True)
+    assert pictures(grid).shape[1:] == numbers(shown).shape == (whole[1] - 1, whole[2] - 1)
+
+
+def test_one_layer_of_one_head_has_nothing_to_choose(store):
+    assert attention_view(store, "bilstm", TEXT)[2] == ""
+
+
+def test_a_click_names_a_layer_or_a_head():
+    assert clicked("layer 3", 1, 5) == (3, 0)
+    assert clicked("head 12", 1, 5) == (1, 12)
+    for wrong in (None, 3, "head", "head -1", "head 1\n", "layer 1000", "<b>", ["head 1"]):
+        with pytest.raises(DemoError, match="Click one"):
+            clicked(wrong, 1, 1)
+
+
+def test_a_picture_says_which_token_is_most_read():
+    maps = np.array([[[0.9, 0.1], [0.7, 0.3]], [[0.0, 1.0], [0.4, 0.6]]])
+    grid = grid_html(maps, ["<b>", "c"], unit="head", chosen=2, whole="mean of all heads")
+    assert 'aria-label="Head 1, most read &lt;b&gt;, 80%"' in grid
+    assert 'aria-label="Head 2, most read c, 80%"' in grid
+    assert "<b>" not in grid
+    np.testing.assert_allclose(pictures(grid), maps, atol=0.01)

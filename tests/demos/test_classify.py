@@ -168,6 +168,8 @@ def test_bars_have_numbers_and_names_are_escaped():
     assert "<i>" not in shown
     assert "<b>" not in shown
     assert re.findall(r'nw-number">([^<]*)<', shown) == ["74.4 %", "25.6 %"]
+    assert 'class="nw-cards nw-whole"' in shown  # names of classes are read whole
+    assert [float(one) for one in re.findall(r"width:([\d.]+)%", shown)] == [74.4, 25.6]
     many = Answer("m", "", "single_label", tuple(map(str, range(30))), tuple([1 / 30] * 30))
     assert "and 20 less probable ones" in cards_html([many])
 
@@ -191,7 +193,7 @@ def test_any_text_has_an_answer_or_a_sentence_and_stays_text(linear, text):
     shown = re.sub(r"<style>.*?</style>", "", explanations_html(answers) + cards_html(answers), flags=re.DOTALL)
     assert "<script" not in shown
     tags = set(re.findall(r"<([a-z0-9]+)", shown))
-    assert tags <= {"div", "article", "h2", "h4", "p", "ol", "li", "span", "strong", "section", "ruby", "rt", "em"}
+    assert tags <= {"div", "h2", "h3", "p", "ol", "li", "span", "strong", "section", "ruby", "rt", "em"}
 
 
 # ---- files and runs

@@ -61,14 +61,13 @@ def test_negations_stay_unless_asked_otherwise():
 
 
 def test_every_language_gets_lemmas_and_says_what_it_lacks():
-    for name in LANGUAGES:
-        if name in ("German", "Arabic", "Welsh", "English"):
-            stages = by_name(steps_of("Die Filme gingen", name))
-            assert stages["lemmas"].what.startswith(f"simplemma ({name})")
-    german = by_name(steps_of("Die Filme gingen", "German"))
+    assert {"German", "Welsh"} <= set(LANGUAGES)  # the dictionary of each takes seconds to read
+    german, welsh = (by_name(steps_of("Die Filme gingen", name)) for name in ("German", "Welsh"))
+    assert german["lemmas"].what.startswith("simplemma (German)")
+    assert welsh["lemmas"].what.startswith("simplemma (Welsh)")
     assert german["lemmas"].result.split()[-1] == "gehen"
     assert german["stems"].result.split()[-1] == "ging"
-    assert "no stemmer for Welsh" in by_name(steps_of("a", "Welsh"))["stems"].what
+    assert "no stemmer for Welsh" in welsh["stems"].what
 
 
 def test_stop_words_that_are_not_here_are_said(monkeypatch):

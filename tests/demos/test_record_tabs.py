@@ -65,6 +65,15 @@ def test_the_endpoints_answer(models_dir: Path) -> None:
     assert endpoint(page, "share").fn("alone", "ada/x", False, "", "", "")[0].endswith("outputs/alone ada/x")
 
 
+@pytest.fixture(scope="module")
+def one_page(tmp_path_factory: pytest.TempPathFactory) -> gr.Blocks:
+    """A page that is built once for many questions; building takes longer than any of them."""
+    folder = tmp_path_factory.mktemp("outputs")
+    make_climb(folder / "mine")
+    make_run(folder / "alone")
+    return page_of(folder)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -73,9 +82,9 @@ def test_the_endpoints_answer(models_dir: Path) -> None:
         ("share", ("alone", "x; id", False, "", "", "")), ("share", ("alone", "ada/x", False, "a" * 99, "", "")),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_a_sentence_without_a_trace(name: str, arguments: tuple, models_dir: Path) -> None:
+def test_what_does_not_fit_is_a_sentence_without_a_trace(name: str, arguments: tuple, one_page: gr.Blocks) -> None:
     with pytest.raises(gr.Error) as caught:
-        endpoint(page_of(models_dir), name).fn(*arguments)
+        endpoint(one_page, name).fn(*arguments)
     assert not caught.value.print_exception
     assert "<img" not in str(caught.value)
 

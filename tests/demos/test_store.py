@@ -14,7 +14,7 @@ from nlpladder.errors import DataError, ModelError
 from nlpladder.models.counts.majority import MajorityClassifier
 from shell import store as store_module
 from shell.limits import DemoError
-from shell.listing import find_models
+from shell.listing import alike, find_models
 from shell.store import ModelStore
 
 
@@ -191,3 +191,28 @@ def test_errors_do_not_tell_where_the_models_lie(models_dir):
     assert str(models_dir) not in str(caught.value)
     with pytest.raises(DataError, match="^a sentence$"), store.use("third"):
         raise DataError("a sentence")
+
+
+def test_pickers_begin_with_models_of_the_same_data(models_dir):
+    def tell(name: str, record: Any) -> None:
+        (models_dir / name / "run.json").write_text(json.dumps(record))
+
+    def data(name: str, **more: Any) -> dict[str, Any]:
+        return {"identity": {"data": {"name": name, **more}}}
+
+    tell("first", data("world:reviews?train=20"))
+    tell("third", data("world:stories"))
+    tell("climb/majority/seed-0", data("world:reviews?train=1500"))
+    entries = find_models(models_dir)
+    assert [entry.name for entry in alike(entries, 3)] == ["first", "climb/majority/seed-0"]
+    assert [entry.name for entry in alike(entries, 1)] == ["first"]
+    assert [entry.name for entry in alike(entries[1:], 3)] == ["third"]
+    assert alike([], 3) == []
+    tell("third", data("world:reviews?train=20", languages=["en", "fr"]))
+    assert "third" not in [entry.name for entry in alike(find_models(models_dir), 3)]
+    for broken in ([], {"identity": {"data": {"name": 3}}}, {"identity": None}, data("")):
+        tell("first", broken)
+        entries = find_models(models_dir)
+        assert len(alike(entries, 3)) in (1, 3)
+    (models_dir / "first" / "run.json").write_text("[" * 100_000)
+    assert alike(find_models(models_dir), 2) == find_models(models_dir)[:2]
