@@ -150,8 +150,8 @@ def test_hostile_payloads_end_in_answers_or_sentences(live_demo):
     """The same as `scripts/check_demo.py --check fuzz`, which sends 1,000 to each endpoint, with a few."""
     script = REPOSITORY / "scripts" / "check_demo.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--url", live_demo.url, "--examples", "12", "--clients", "4"],
-        capture_output=True, text=True, timeout=300, check=False,
+        [sys.executable, str(script), "--url", live_demo.url, "--examples", "5", "--clients", "4"],
+        capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "The demo answers." in done.stdout
