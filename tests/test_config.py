@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlpladder.config import as_typed, build, option, parse, run_recipe, with_group
+from nlpladder.config import as_typed, build, option, parse, read_yaml, run_recipe, with_group
 from nlpladder.errors import ConfigError, DataError
 
 
@@ -67,6 +67,42 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
         parse(Options, [str(tmp_path / "review.yaml")])
     with pytest.raises(ConfigError, match="not valid YAML"):
         parse(Options, [str(tmp_path / "reviews.yaml")])
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (b"", r"c\.yaml is empty; expected lines such as 'option: value'"),
+        (b"# nothing\n", r"c\.yaml is empty"),
+        (b"- a\n", "holds a list"),
+        (b"just words", "holds a text"),
+        (b"a: 1\nb: [c\nd: 2\n", r"c\.yaml, line 3, column 2 is not valid YAML: .*Expected lines such as"),
+        (b"a: \xff\n", r"c\.yaml is not valid YAML: byte 3 is not UTF-8"),
+        (b"a: \x00\n", r"c\.yaml is not valid YAML"),
+    ],
+)
+def test_a_file_without_options_is_told_in_a_sentence(tmp_path, text, said):
+    file = tmp_path / "c.yaml"
+    file.write_bytes(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_yaml(file)
+    assert "unicode string" not in str(caught.value)
+    assert "NoneType" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_config_file_and_nothing_far_away_is_proposed(tmp_path):
+    with pytest.raises(ConfigError, match=r"is a folder; expected a YAML file of options\. It holds none\."):
+        read_yaml(tmp_path)
+    (tmp_path / "zebra.yaml").write_text("a: 1\n")
+    with pytest.raises(ConfigError, match=r"is a folder.*It holds: zebra\.yaml\."):
+        read_yaml(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(tmp_path / "quiet.yml")
+    assert "Did you mean" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"The folder .*absent is missing\."):
+        read_yaml(tmp_path / "absent" / "a.yaml")
 
 
 def test_defaults_are_not_shared_between_instances():

@@ -12,7 +12,7 @@ from helpers import REPOSITORY
 
 SOURCE = REPOSITORY / "src" / "nlpladder"
 FLOORS = {
-    **dict.fromkeys(("errors", "protocols", "config", "generation"), 0),
+    **dict.fromkeys(("errors", "protocols", "config", "config_files", "generation"), 0),
     **dict.fromkeys(("nn", "data", "text"), 1),
     **dict.fromkeys(("models", "evaluation", "views"), 2),
     **dict.fromkeys(("training", "bias"), 3),

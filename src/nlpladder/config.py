@@ -16,9 +16,9 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from nlpladder.config_files import read_yaml as read_yaml
 from nlpladder.errors import ConfigError, LadderError, did_you_mean
 
 Options = TypeVar("Options")
@@ -48,13 +48,17 @@ def option(default: Any = dataclasses.MISSING, *, help: str, keys: type | tuple[
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def parse(cls: type[Options], argv: Sequence[str] | None = None, *, description: str | None = None) -> Options:
+def parse(
+    cls: type[Options], argv: Sequence[str] | None = None, *, description: str | None = None, usage: str | None = None
+) -> Options:
     """Fill the dataclass `cls` from a YAML file (first positional argument) and ``--key value`` overrides.
 
     Args:
         cls: A dataclass whose fields were declared with `option`.
         argv: Arguments without the program's name; ``sys.argv[1:]`` when not given.
         description: Shown at the top of ``--help``, usually the recipe's ``__doc__``.
+        usage: How the command is called, where that is not ``recipe.py [config.yaml] [--key value …]``; the first line
+            of ``--help``, which then does not name the file.
 
     Raises:
         ConfigError: for an unknown key (with the nearest valid one), a value of the wrong type, a missing required
@@ -62,9 +66,11 @@ def parse(cls: type[Options], argv: Sequence[str] | None = None, *, description:
     """
     hints = get_type_hints(cls)
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        usage=usage, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("config", nargs="?", help="a YAML file with any of the options below")
+    parser.add_argument(
+        "config", nargs="?", help=argparse.SUPPRESS if usage else "a YAML file with any of the options below"
+    )
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         _add_argument(parser, field, hints[field.name])
     parser.epilog = "\n".join(_keys_help(field) for field in dataclasses.fields(cls))  # type: ignore[arg-type]
@@ -162,27 +168,6 @@ def as_typed(message: str, cls: type) -> str:
         return f"--{next(iter(homes))}.{name}" if name not in own and len(homes) == 1 else match[0]
 
     return re.sub(r"(?<![\w.-])--([a-z][a-z0-9_]*)(?![\w.]*\w)", typed, message)
-
-
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        ConfigError: when the file is missing (the nearest file is named), is not YAML, or is not a mapping.
-    """
-    import yaml
-
-    path = Path(path)
-    if not path.is_file():
-        siblings = [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        raise ConfigError(f"There is no config file {str(path)!r}.{did_you_mean(str(path), siblings)}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold 'option: value' lines, but holds a {type(values).__name__}.")
-    return values
 
 
 def run_recipe(main: Callable[[], None]) -> None:

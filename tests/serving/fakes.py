@@ -52,7 +52,7 @@ def value_of(info: ModelInfo, task: ServingTask, item: Item, parameters: Mapping
             value["tokens"] = [{"token": word, "log_probability": -1.5, "known": True} for word in words]
         return value
     if task == "generate":
-        return {"text": " and more", "tokens": 2, "reason": "length"}
+        return {"text": " and more", "tokens": 2, "prompt_tokens": len(words), "reason": "length"}
     if task == "translate":
         return {"translation": item.text.upper(), "score": -2.0}
     if task == "embed":
@@ -86,7 +86,7 @@ class FakePool:
         self.gate: asyncio.Event | None = None
         self.started = asyncio.Event()
         self.pieces: list[Piece | Exception] = [
-            Piece(" and"), Piece(" more"), Piece("", last=True, tokens=2, reason="length"),
+            Piece(" and"), Piece(" more"), Piece("", last=True, tokens=2, reason="length", prompt_tokens=3),
         ]  # fmt: skip
         self.asked: list[tuple[Any, ...]] = []
         self.cancelled = 0
@@ -104,6 +104,9 @@ class FakePool:
 
     def infos(self) -> dict[str, ModelInfo]:
         return {name: info for name, info in self._infos.items() if self.state[name] == "ready"}
+
+    def seconds_to_open(self) -> int | None:
+        return None if "failed" in self.state.values() else 7
 
     def waiting(self) -> dict[str, int]:
         return dict.fromkeys(self._infos, 0)

@@ -98,7 +98,7 @@ def with_pool(
     models: Mapping[str, str | Path], test: Callable[[ModelPool], Awaitable[Any]], *, ready: bool = True, **options: Any
 ) -> Any:
     """Run a test with a pool that is opened before and closed after it."""
-    hooks = {name: options.pop(name) for name in ("on_batch", "on_restart") if name in options}
+    hooks = {name: options.pop(name) for name in ("on_batch", "on_restart", "on_back") if name in options}
 
     async def run() -> Any:
         pool = ModelPool({name: str(path) for name, path in models.items()}, PoolOptions(threads=1, **options), **hooks)

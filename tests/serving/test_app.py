@@ -12,6 +12,7 @@ import pytest
 from nlpladder.serving.answers import ANSWERS, DriftAnswer, HealthAnswer, ModelsAnswer, ReadyAnswer
 from nlpladder.serving.docs_page import older_openapi
 from nlpladder.serving.jobs import DeadlineError, ItemError, ModelUnavailableError, QueueFullError
+from nlpladder.serving.keys import ApiKeys
 from serving.clients import asking, check_error, run
 from serving.fakes import ALONE, INFOS, FakePool, value_of
 
@@ -113,9 +114,19 @@ def test_texts_with_too_many_characters_are_refused_or_cut_where_allowed():
             assert cut[0]["truncated"] is True
             assert server.pool.asked[-1][2][0].text == "x" * 30
             error = check_error(await server.post("/generate", {"prompt": long}), 422, "too_long", "prompt")
-            assert "truncate" not in error["message"]
+            assert "send truncate: true" in error["message"]
+            whole = (await server.post("/generate", {"prompt": "b" + long, "truncate": True})).json()
+            assert whole["truncated"] is True
+            assert server.pool.asked[-1][2][0].text == "x" * 30, "the text goes on from the end of its prompt"
+            assert server.pool.asked[-1][4] is True
+            assert "truncate" not in server.pool.asked[-1][3]
+            streamed = await server.post("/generate", {"prompt": "b" + long, "truncate": True, "stream": True})
+            assert '"truncated":true' in streamed.text
+            assert server.pool.asked[-1][2][0].text == "x" * 30
+            assert server.pool.asked[-1][4] is True
             asked = {"questions": [{"question": "q", "context": long}]}
-            check_error(await server.post("/answer", asked), 422, "too_long", "questions.0")
+            error = check_error(await server.post("/answer", asked), 422, "too_long", "questions.0")
+            assert "truncate" not in error["message"], "it has no such field"
             assert long not in json.dumps(items)
 
     run(check())
@@ -160,7 +171,8 @@ def test_a_failure_of_our_own_is_told_without_its_words():
 def test_unknown_models_paths_and_methods():
     async def check():
         async with asking() as server:
-            check_error(await server.post("/classify", {"texts": ["a"], "model": "nobody"}), 404, "unknown_model")
+            asked = {"texts": ["a"], "model": "nobody"}
+            check_error(await server.post("/classify", asked), 404, "unknown_model", "model")
             error = check_error(await server.get("/clasify"), 404, "not_found")
             assert "'/classify'" in error["message"]
             response = await server.get("/classify")
@@ -169,7 +181,68 @@ def test_unknown_models_paths_and_methods():
             # A name from outside makes no time series.
             assert server.count("nlpladder_requests_total", model="", task="classify", status="404") == 1
             assert server.count("nlpladder_requests_total", model="nobody", task="classify", status="404") is None
-            check_error(await server.get("/classify/"), 404, "not_found")
+
+    run(check())
+
+
+def test_the_root_and_slashes_at_the_end_lead_where_they_are_meant_to():
+    async def check():
+        async with asking(keys=ApiKeys({"ada": "k" * 32})) as server:
+            for path, target in (("/", "docs"), ("/docs/", "../docs")):
+                response = await server.get(path)
+                assert (response.status_code, response.headers["location"]) == (307, target)
+                assert (
+                    (await server.client.get(path, follow_redirects=True))
+                    .headers["content-type"]
+                    .startswith("text/html")
+                )
+            assert (await server.get("/health/")).status_code == 200
+            check_error(await server.get("/models/"), 401, "unauthorized")
+            key = {"Authorization": "Bearer " + "k" * 32}
+            assert (await server.post("/classify/", BODIES["classify"], **key)).status_code == 200
+            check_error(await server.get("/classify/", **key), 405, "method_not_allowed")
+            check_error(await server.get("/nothing/", **key), 404, "not_found")
+
+    run(check())
+
+
+@pytest.mark.parametrize("task", [task for task, body in BODIES.items() if "texts" in body])
+def test_texts_of_white_space_alone_have_no_answer(task):
+    async def check():
+        async with asking() as server:
+            body = {"texts": ["", "a", " \n\t\u3000"]}
+            items = (await server.post(f"/{task}", body)).json()["items"]
+            assert [item.get("error", {}).get("code") for item in items] == ["empty_text", None, "empty_text"]
+            assert server.pool.asked[-1][2] == [_item("a")]
+            check_error(await server.post(f"/{task}", {"texts": [""]}), 422, "empty_text", "texts.0")
+            assert (await server.post("/generate", {"prompt": ""})).status_code == 200, "from nothing, too"
+
+    run(check())
+
+
+def test_the_tokens_of_a_continued_text_are_those_of_its_answer():
+    async def check():
+        async with asking() as server:
+            body = (await server.post("/generate", {"prompt": "the new film"})).json()
+            await server.post("/generate", {"prompt": "the new film", "stream": True})
+        assert (body["tokens"], body["prompt_tokens"]) == (2, 3)
+        assert [(line["tokens"], line["prompt_tokens"]) for line in server.lines()] == [(2, 3)] * 2
+
+    run(check())
+
+
+def test_a_parameter_that_the_model_refuses_is_the_field_that_is_wrong():
+    pool = FakePool()
+    pool.refused["x"] = ItemError("bad_parameter", "This model counts words: num_beams must be 1.", field="num_beams")
+
+    async def check():
+        async with asking(pool) as server:
+            asked = {"prompt": "x", "num_beams": 2, "do_sample": False}
+            check_error(await server.post("/generate", asked), 422, "bad_parameter", "num_beams")
+            error = check_error(
+                await server.post("/generate", {"prompt": "x", "temperature": 0}), 422, "out_of_range", "temperature"
+            )
+            assert "do_sample: false" in error["message"]
 
     run(check())
 
@@ -186,15 +259,22 @@ def test_what_watches_the_server():
             drift = DriftAnswer.model_validate((await server.get("/drift")).json())
             assert drift.models == dict.fromkeys(ALONE)
             server.pool.state["writer"] = "restarting"
-            error = check_error(await server.get("/ready"), 503, "not_ready")
+            response = await server.get("/ready")
+            error = check_error(response, 503, "not_ready")
             assert "writer is restarting" in error["message"]
+            assert response.headers["retry-after"] == "7"
             listed = ModelsAnswer.model_validate((await server.get("/models")).json()).models[1]
             assert (listed.state, listed.kind, listed.tasks) == ("restarting", None, [])
             assert (await server.get("/health")).status_code == 200
+            server.pool.state["writer"] = "failed"
+            response = await server.get("/ready")
+            check_error(response, 503, "not_ready")
+            assert "retry-after" not in response.headers, "it will not be ready"
             server.pool.state["writer"] = "ready"
             server.state.stopping = True
             response = await server.get("/ready")
             check_error(response, 503, "not_ready")
+            assert response.headers["retry-after"] == "1"
             assert response.headers["connection"] == "close"
 
     run(check())

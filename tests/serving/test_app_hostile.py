@@ -138,7 +138,7 @@ def test_field_limit_and_value_are_told(body, code, field):
         ({"num_beams": 9, "do_sample": False}, "out_of_range", "num_beams"),
         ({"stop_strings": [""]}, "too_short", "stop_strings.0"),
         ({"stop_strings": ["a"] * 9}, "too_many", "stop_strings"),
-        ({"truncate": True}, "unknown_field", "truncate"),
+        ({"truncate": 1}, "wrong_type", "truncate"),
     ],
 )
 def test_options_of_a_generation_are_checked_before_the_model_is_asked(options, code, field):

@@ -15,17 +15,35 @@ import pytest
 from helpers import REPOSITORY
 from nlpladder import __main__ as command_line
 from nlpladder.__main__ import main, serve_options
+from nlpladder.config import run_recipe
 from nlpladder.errors import ConfigError
 from nlpladder.serving.answers import ANSWERS
 
 
 def test_models_and_options_may_stand_in_any_order():
-    options = serve_options(["a", "--port", "0", "b=c", "--drift", "d", "--log_texts=true", "--workers", "2", "e"])
+    arguments = ["a", "--port", "0", "b=c", "--drift", "yes", "d", "--log_texts=true", "--workers", "2", "e"]
+    options = serve_options(arguments)
     assert options.models == ["a", "b=c", "d", "e"]
     assert (options.port, options.drift, options.log_texts, options.workers) == (0, True, True, 2)
     assert serve_options(["--drift", "false", "a"]).drift is False
     assert serve_options(["a", "--log_texts"]).log_texts is True
+    assert serve_options(["a", "--log_texts", "--port", "0"]).log_texts is True
     assert serve_options(["--models", "a,b"]).models == ["a", "b"]
+
+
+def test_the_word_behind_an_option_is_its_value_and_no_model():
+    with pytest.raises(ConfigError, match=r"--drift is 'maybe', expected true or false.*--drift true maybe"):
+        serve_options(["a", "--drift", "maybe"])
+    with pytest.raises(ConfigError, match="Did you mean 'true'"):
+        serve_options(["a", "--log_texts", "tru"])
+    with pytest.raises(ConfigError, match="expected true or false"):
+        serve_options(["a", "--drift=maybe"])
+
+
+def test_options_of_drift_are_named_as_they_are_typed():
+    for name, value in (("drift_window", "20"), ("drift_alarm_after", "0"), ("drift_calm_after", "0")):
+        with pytest.raises(ConfigError, match=f"--{name} is {value}, expected a number from"):
+            main(["serve", "a", f"--{name}", value])
 
 
 def test_a_file_of_options_is_read_and_the_command_line_wins(tmp_path):
@@ -33,7 +51,9 @@ def test_a_file_of_options_is_read_and_the_command_line_wins(tmp_path):
     file.write_text("models: [a, b]\nport: 9000\nqueue_size: 7\n", encoding="utf-8")
     options = serve_options(["--config", str(file), "--port", "9001"])
     assert (options.models, options.port, options.queue_size) == (["a", "b"], 9001, 7)
-    assert serve_options(["c", f"--config={file}"]).models == ["c"]
+    assert serve_options(["c", f"--config={file}"]).models == ["a", "b", "c"], "none is left out silently"
+    with pytest.raises(ConfigError, match="--config needs a file"):
+        serve_options(["a", "--config", "--port", "3"])
     with pytest.raises(ConfigError, match="needs a file"):
         serve_options(["a", "--config"])
     with pytest.raises(ConfigError, match="There is no config file"):
@@ -57,13 +77,29 @@ def test_mistakes_are_sentences():
 
 def test_help_lists_commands_and_options(capsys):
     main([])
-    assert "serve" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "python -m nlpladder serve RUN" in said
+    assert "`" not in said
     with pytest.raises(SystemExit) as ended:
         main(["serve", "--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert "--max_batch_items" in said
-    assert "RUN [RUN" in said
+    assert said.startswith("usage: python -m nlpladder serve RUN [RUN ...] [--config FILE] [--key value ...]\n")
+    assert "at least 50" in said
+    assert "positional" not in said
+    assert "`" not in said
+
+
+def test_an_interruption_before_the_server_is_up_says_so(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nlpladder.serving.server.serve", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        run_recipe(lambda: main(["serve", "a"]))
+    assert ended.value.code == 130
+    assert "nothing was served" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_told_with_the_command_that_installs_it():

@@ -158,9 +158,10 @@ def test_a_damaged_model_is_refused_with_its_sentence(folders, tmp_path):
 
 
 def test_a_killed_process_costs_its_batch_and_nothing_else(folders, expected):
-    restarts = []
+    restarts, back = [], []
 
     async def test(pool):
+        assert pool.seconds_to_open() == 1
         (pid,) = pool.pids()["ngram"]
         os.kill(pid, signal.SIGSTOP)  # so that it dies within a batch
         lost = asyncio.create_task(pool.run("ngram", "score", list(map(Item, TEXTS)), {}, deadline=soon()))
@@ -178,6 +179,7 @@ def test_a_killed_process_costs_its_batch_and_nothing_else(folders, expected):
         assert caught.value.status == 503
         assert caught.value.retry_after >= 1
         assert pool.states() == {"ngram": "restarting"}
+        assert pool.seconds_to_open() >= 30
         with pytest.raises(ModelUnavailableError, match="opened again, after its process died"):
             pool.choose(None, "score")
         check([TEXTS[0]], await waiting, expected)  # it was accepted
@@ -185,8 +187,13 @@ def test_a_killed_process_costs_its_batch_and_nothing_else(folders, expected):
         check([TEXTS[1]], await pool.run("ngram", "score", [Item(TEXTS[1])], {}, deadline=soon()), expected)
         assert pool.pids()["ngram"] != [pid]
 
-    with_pool({"ngram": folders["ngram"]}, test, on_restart=restarts.append)
-    assert restarts == ["ngram"]
+    with_pool(
+        {"ngram": folders["ngram"]}, test, on_restart=lambda *told: restarts.append(told),
+        on_back=lambda *told: back.append(told),
+    )  # fmt: skip
+    assert restarts == [("ngram", "it was ended by SIGKILL, perhaps for lack of memory")]
+    assert [name for name, _ in back] == ["ngram"]
+    assert back[0][1] > 0
 
 
 def test_with_two_processes_the_other_one_goes_on(folders, expected):
@@ -214,7 +221,7 @@ def test_a_model_that_only_dies_is_given_up(folders, monkeypatch):
         with pytest.raises(RunError, match="died 5 times without an answer"):
             await pool.wait_ready()
 
-    with_pool({"majority": folders["majority"]}, test, ready=False, on_restart=restarts.append)
+    with_pool({"majority": folders["majority"]}, test, ready=False, on_restart=lambda *told: restarts.append(told[0]))
     assert restarts == ["majority"] * 4
 
 
@@ -274,7 +281,9 @@ def test_streams_are_what_generate_gives_side_by_side(folders):
         for prompt, (text, last), result in zip(prompts, written, whole, strict=True):
             assert text == model.generate([prompt], GenerationOptions(**options))[0]
             assert last.last
-            assert result.value == {"text": text, "tokens": last.tokens, "reason": last.reason}
+            told = {"text": text, "tokens": last.tokens, "prompt_tokens": len(prompt.split()), "reason": last.reason}
+            assert result.value == told
+            assert last.prompt_tokens == len(prompt.split())
             assert result.tokens == last.tokens + len(prompt.split())
         (bad,) = await pool.run("ngram", "generate", [Item("a")], {"top_p": 7.0}, deadline=soon())
         assert bad.error.code == "bad_parameter"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from contextlib import asynccontextmanager
@@ -287,6 +288,62 @@ def test_a_model_that_cannot_be_opened_ends_the_server_with_its_sentence(monkeyp
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def served(pool, options, monkeypatch):
+    """Return the events of a server from its start to its end."""
+    written = []
+    monkeypatch.setattr(server_module, "ModelPool", lambda *_, **hooks: pool(**hooks))
+    server_module.serve(options, log=JsonLog(written.append))
+    return [json.loads(line) for line in "".join(written).splitlines()]
+
+
+def test_a_server_that_is_ended_before_its_models_are_open_is_never_ready(monkeypatch, tmp_path):
+    class Opening(EndingPool):
+        """Is not ready before it is closed, as a `ModelPool` that is drained while models are being opened."""
+
+        def __init__(self, **_):
+            super().__init__()
+
+        async def wait_ready(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            await self.ending.wait()
+
+    events = served(Opening, ServeOptions(models=[str(tmp_path)], port=0), monkeypatch)
+    assert [event["event"] for event in events] == ["listening", "stopping", "stopped"]
+    assert events[1]["signal"] == "SIGINT"
+
+
+def test_a_process_that_died_is_told_with_its_reason_and_its_return(monkeypatch, tmp_path):
+    class Dying(EndingPool):
+        def __init__(self, *, on_batch, on_restart, on_back):
+            super().__init__()
+            self.on_restart, self.on_back = on_restart, on_back
+
+        async def wait_ready(self):
+            self.on_restart("m", "it was ended by SIGKILL")
+            self.on_back("m", 1.5)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    events = served(Dying, ServeOptions(models=[str(tmp_path)], port=0), monkeypatch)
+    told = {event["event"]: event for event in events}
+    assert told["worker_restart"]["reason"] == "it was ended by SIGKILL"
+    assert (told["worker_back"]["model"], told["worker_back"]["seconds"]) == ("m", 1.5)
+    assert told["stopping"]["signal"] == "SIGTERM"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_on_a_terminal_the_sentence_of_a_failed_start_stands_there_once(monkeypatch, tmp_path, terminal):
+    class Broken(EndingPool):
+        async def wait_ready(self):
+            raise RunError("Its weights are damaged.")
+
+    written = []
+    monkeypatch.setattr(server_module, "ModelPool", lambda *_, **__: Broken())
+    monkeypatch.setattr(server_module, "_on_one_terminal", lambda: terminal)
+    with pytest.raises(RunError, match="weights are damaged"):
+        server_module.serve(ServeOptions(models=[str(tmp_path)], port=0), log=JsonLog(written.append))
+    assert ("weights are damaged" in "".join(written)) is not terminal
+
+
 def test_a_request_with_more_texts_than_may_wait_is_told_its_limit():
     async def check():
         async with listening(queue_size=3) as (server, _):
@@ -336,6 +393,21 @@ def test_models_are_called_by_their_name_or_the_last_part_of_their_place(tmp_pat
     with pytest.raises(ConfigError, match="cannot be the name"):
         named_models([f"a b={run_folder}"])
     assert named_models([f"x={tmp_path / 'a=b'}"]) == {"x": str(tmp_path / "a=b")}
+    with pytest.raises(ConfigError, match="No name stands before the ="):
+        named_models([f"={run_folder}"])
+    assert named_models([f"my/model={run_folder}"]) == {"my/model": str(run_folder)}
+
+
+def test_a_run_of_a_rung_is_called_by_its_rung(tmp_path):
+    places = [tmp_path / place for place in ("tfidf/seed-0", "bert/seed-0", "bert/seed-1", "other/bert/seed-1")]
+    for place in places:
+        place.mkdir(parents=True)
+    tfidf, bert, second, other = map(str, places)
+    assert named_models([tfidf, bert]) == {"tfidf": tfidf, "bert": bert}
+    assert named_models([bert, tfidf, second]) == {"bert-seed-0": bert, "tfidf": tfidf, "bert-seed-1": second}
+    assert named_models([f"bert={tfidf}", bert]) == {"bert": tfidf, "bert-seed-0": bert}
+    with pytest.raises(ConfigError, match="Two models are called 'bert-seed-1'"):
+        named_models([second, other])
 
 
 @pytest.mark.parametrize(

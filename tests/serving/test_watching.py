@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from nlpladder.drift.saving import build_profile
-from nlpladder.errors import ConfigError, DataError
+from nlpladder.errors import ConfigError
+from nlpladder.serving.answers import DriftAnswer
 from nlpladder.serving.jobs import Item, ItemResult
 from nlpladder.serving.logs import JsonLog
 from nlpladder.serving.options import ServeOptions
@@ -64,18 +65,43 @@ def test_a_model_with_a_profile_is_watched_until_its_alarm(profiled, tmp_path):
     lines = [json.loads(line) for line in "".join(written).splitlines()]
     assert [line["event"] for line in lines] == ["drift_raised"]
     assert lines[0]["level"] == "warning"
+    assert lines[0]["message"].startswith("Traffic of senti differs from the")
+    assert 1 <= len(lines[0]["psi"]) <= 3
+    assert list(lines[0]["psi"].values()) == sorted(lines[0]["psi"].values(), reverse=True)
+    assert all(isinstance(value, (str, int, float)) for value in lines[0]["psi"].values())
     assert "word1" not in "".join(written)
 
 
-def test_a_damaged_profile_or_a_bad_address_is_told_at_the_start(profiled):
+def test_a_damaged_profile_stops_no_server_and_is_told(profiled, tmp_path):
+    written = []
+    log = JsonLog(written.append)
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "profile.json").write_text("{")
+    watch = open_watch({"senti": str(damaged), "writer": str(profiled)}, ServeOptions(), log)
+    assert list(watch.monitors) == ["writer"]
+
+    async def check():
+        async with asking(FakePool(["senti", "writer"]), watch=watch) as server:
+            assert (await server.post("/classify", {"texts": ["a"]})).status_code == 200
+            answer = (await server.get("/drift")).json()
+            DriftAnswer.model_validate(answer)
+            assert answer["models"]["senti"]["state"] == "unreadable"
+            assert str(tmp_path) not in answer["models"]["senti"]["message"]
+            assert answer["models"]["writer"]["state"] == "collecting"
+
+    run(check())
+    watch.close()
+    log.close()
+    (line,) = [json.loads(line) for line in "".join(written).splitlines()]
+    assert (line["event"], line["level"], line["model"]) == ("drift_unreadable", "error", "senti")
+    assert f"{damaged / 'profile.json'} cannot be read" in line["message"]
+
+
+def test_a_bad_address_is_told_at_the_start():
     log = JsonLog(lambda _: None)
-    (profiled / "profile.json").write_text("{")
-    with pytest.raises(DataError, match=r"profile\.json cannot be read"):
-        open_watch({"m": str(profiled)}, ServeOptions(), log)
     with pytest.raises(ConfigError, match="webhook"):
         open_watch({}, ServeOptions(drift_webhook="ftp://x"), log)
-    with pytest.raises(ConfigError, match="window must be at least"):
-        open_watch({}, ServeOptions(drift_window=3), log)
     log.close()
 
 

@@ -164,6 +164,9 @@ def test_a_wrong_parameter_is_the_error_of_every_text():
 def test_a_refusal_keeps_its_numbers():
     error = ItemError("too_long", "It is too long.", limit=5, value=6)
     assert error_of(RefusedItemError(error)) == error
+    refused = error_of(ConfigError("num_beams is 2, but top_k is 3."), {"seed": 0, "top_k": 3, "num_beams": 2})
+    assert (refused.code, refused.field) == ("bad_parameter", "num_beams")
+    assert error_of(ConfigError("It cannot be."), {"seed": 0}).field is None
 
 
 def test_threads_are_limited_before_libraries_are_imported(monkeypatch):

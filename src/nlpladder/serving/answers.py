@@ -199,7 +199,9 @@ class GenerateAnswer(_Answer):
     model: str
     text: str = Field(description="Without the prompt.")
     tokens: int = Field(description="That were written.")
+    prompt_tokens: int = Field(description="Of the prompt.")
     reason: str = Field(description="Why it ended: end_of_text, length, stop.")
+    truncated: bool = Field(description="Whether only the end of the prompt was read.")
     request_id: str
 
 
@@ -256,6 +258,9 @@ class DriftAnswer(_Answer):
     """How traffic compares with what the models were trained on."""
 
     models: dict[str, dict[str, Any] | None] = Field(
-        description="Report by model; null for one without a profile, or where watching is switched off."
+        description="Report by model; null for one without a profile, or where watching is switched off. A profile "
+        'that cannot be read has the state "unreadable" and a message. In a report, "in_a_row" counts the windows that '
+        "speak against the present state: those that differ while it is calm, those that do not differ while there is "
+        "an alarm; any other window sets it back to 0."
     )
     request_id: str

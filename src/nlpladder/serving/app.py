@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from nlpladder.errors import did_you_mean
 from nlpladder.serving.docs_page import docs_file, docs_page
@@ -37,7 +37,7 @@ _DESCRIPTION = """Models of nlpladder behind HTTP.
 * A text that is too long is refused, not cut, unless the request says `truncate: true`.
 * Every error has one shape: `{"error": {"code", "message", "field", "limit", "value"}, "request_id"}`.
 * `X-Request-Id` is taken from the request or made, and stands in the answer and in the log.
-* 429 and 503 say in `Retry-After` when to come back.
+* 429 and 503 say in `Retry-After` when to come back; only a 503 for good (a model was given up) has none.
 """
 
 
@@ -72,8 +72,10 @@ def create_app(
     add_routes(app, service, state, with_keys=keys is not None)
     app.openapi = _openapi(app, service, with_keys=keys is not None)  # type: ignore[method-assign]
     paths = [route.path for route in app.routes] + ["/docs", "/openapi.json"]  # type: ignore[attr-defined]
+    app.add_route("/", _named("docs", _to_docs), include_in_schema=False)
     app.add_route("/openapi.json", _named("docs", lambda _: _page(app)), include_in_schema=False)
     app.add_route("/docs", _named("docs", docs_page), include_in_schema=False)
+    app.add_route("/docs/", _named("docs", lambda _: RedirectResponse("../docs", 307)), include_in_schema=False)
     app.add_route("/docs/{name}", _named("docs", docs_file(app.openapi)), include_in_schema=False)
     app.add_exception_handler(ProblemError, _tell)
     app.add_exception_handler(ServingError, _tell)
@@ -97,6 +99,11 @@ def _named(task: str, answer: Callable[[Request], Response]) -> Callable[[Reques
         return answer(request)
 
     return named
+
+
+def _to_docs(_: Request) -> Response:
+    # Relative: behind a proxy the server may not stand at the root.
+    return RedirectResponse("docs", status_code=307)
 
 
 def _page(app: FastAPI) -> Response:
@@ -133,7 +140,7 @@ def _response(error: ProblemError | ServingError, request: Request) -> Response:
 def _tell(request: Request, error: Exception) -> Response:
     if isinstance(error, RefusedItemError):
         one = error.error
-        problem = Problem(one.code, one.message, "prompt", one.limit, one.value)
+        problem = Problem(one.code, one.message, one.field or "prompt", one.limit, one.value)
         return _response(ProblemError(error.status, [problem]), request)
     assert isinstance(error, (ProblemError, ServingError))
     return _response(error, request)

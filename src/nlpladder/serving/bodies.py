@@ -88,7 +88,10 @@ class BodyReader:
         except TimeoutError:
             pass
         limit = self.max_bytes
-        message = f"The body has more than {limit} bytes. Send fewer texts a request, or start with --max_body_kb."
+        message = (
+            f"The body has more than {limit} bytes. Send fewer texts a request, or start the server with a larger "
+            "--max_body_kb."
+        )
         raise ProblemError(
             413, [Problem("body_too_large", message, limit=limit, value=declared)], headers={"Connection": "close"}
         )

@@ -198,7 +198,9 @@ def too_long(count: int, limit: int, what: str = "text") -> ItemError:
         limit: Those that the model reads.
         what: Is too long.
     """
-    message = f"This {what} has {count} tokens; the model reads {limit}. Shorten it, or send truncate: true."
+    # A request for answers has no such field: a question whose end is missing asks something else.
+    advice = "." if what == "question" else ", or send truncate: true."
+    message = f"This {what} has {count} tokens; the model reads {limit}. Shorten it{advice}"
     return ItemError("too_long", message, limit=limit, value=count)
 
 

@@ -63,12 +63,14 @@ class ItemError:
         message: A sentence for people.
         limit: What is allowed, where a number was exceeded.
         value: What came, in the same unit.
+        field: Of the request, where it is about a parameter and not about the text.
     """
 
     code: str
     message: str
     limit: int | None = None
     value: int | None = None
+    field: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,19 @@ class Piece:
 
     Attributes:
         text: To be appended to what came before.
-        last: Whether nothing follows; `tokens` and `reason` are then set.
+        last: Whether nothing follows; what stands below is then set.
         tokens: Written, all together.
         reason: ``end_of_text``, ``length`` or ``stop``; empty before the end.
+        prompt_tokens: Of the prompt, those that were left out included.
+        truncated: Whether the prompt lost its beginning.
     """
 
     text: str
     last: bool = False
     tokens: int = 0
     reason: str = ""
+    prompt_tokens: int = 0
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

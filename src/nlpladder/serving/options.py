@@ -49,7 +49,7 @@ class ServeOptions(PoolOptions, LimitOptions):
     max_connections: int = option(512, help="connections that may be open; further ones get 503 and are closed")
     log_texts: bool = option(False, help="write the texts of requests into the log; never done unless asked for")
     drift: bool = option(True, help="compare traffic with the profile that training saved, where there is one")
-    drift_window: int = option(250, help="texts of one window of traffic")
+    drift_window: int = option(250, help="texts of one window of traffic, at least 50")
     drift_alarm_after: int = option(2, help="windows in a row that differ before the alarm is raised")
     drift_calm_after: int = option(3, help="windows in a row that do not differ before it is taken back")
     drift_webhook: str | None = option(

@@ -51,7 +51,8 @@ class ModelPool:
         models: Name -> folder or Hub id.
         options: Processes, threads, batches, queues.
         on_batch: Gets a report of each batch that was answered, and of each text that was written.
-        on_restart: Gets the name of a model whose process died and is started again.
+        on_restart: Gets the name of a model whose process died and is started again, and how it ended.
+        on_back: Gets the name of a model, once such a process is open again, and the seconds until then.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class ModelPool:
         options: PoolOptions,
         *,
         on_batch: Callable[[BatchReport], None] | None = None,
-        on_restart: Callable[[str], None] | None = None,
+        on_restart: Callable[[str, str], None] | None = None,
+        on_back: Callable[[str, float], None] | None = None,
     ) -> None:
         self._paths = dict(models)
         self._options = options
         self._on_batch = on_batch or (lambda _: None)
-        self._on_restart = on_restart or (lambda _: None)
+        self._on_restart = on_restart or (lambda *_: None)
+        self._on_back = on_back or (lambda *_: None)
         self._models: dict[str, ServedModel] = {}
         self._expected: dict[str, tuple[ServingTask, ...]] = {}
         self._draining = False
@@ -89,6 +92,7 @@ class ModelPool:
                 self._options,
                 on_batch=self._on_batch,
                 on_restart=self._on_restart,
+                on_back=self._on_back,
             )
             self._models[name].start()
 
@@ -116,6 +120,12 @@ class ModelPool:
     def waiting(self) -> dict[str, int]:
         """Return how many texts wait for each model."""
         return {name: served.waiting for name, served in self._models.items()}
+
+    def seconds_to_open(self) -> int | None:
+        """Return the seconds after which every model is likely to be open; None where one was given up."""
+        if any(served.failure is not None for served in self._models.values()):
+            return None
+        return max((served.seconds_to_open() for served in self._models.values() if served.state != "ready"), default=1)
 
     def pids(self) -> dict[str, list[int]]:
         """Return the processes of each model."""

@@ -148,7 +148,7 @@ def _problem_of(error: dict[str, Any], names: tuple[str, ...]) -> Problem:
     if kind in _RANGES:
         key, words = _RANGES[kind]
         limit = context.get(key)
-        return Problem("out_of_range", f"Expected {words} {limit}.", field, limit, _number(given))
+        return Problem("out_of_range", f"Expected {words} {limit}.{_hint(field, kind)}", field, limit, _number(given))
     if kind in ("too_long", "too_short"):
         limit = context.get("max_length" if kind == "too_long" else "min_length")
         code, words = ("too_many", "at most") if kind == "too_long" else ("too_few", "at least")
@@ -174,6 +174,13 @@ def _problem_of(error: dict[str, Any], names: tuple[str, ...]) -> Problem:
             context.get("limit"), context.get("value"),
         )  # fmt: skip
     return Problem("invalid", "This value cannot be used here; see /docs for what is expected.", field)
+
+
+def _hint(field: str | None, kind: str) -> str:
+    """Return what somebody wants who sends a number that is out of range."""
+    if field == "temperature" and kind.startswith("greater"):
+        return " For the most probable token each time, send do_sample: false."
+    return ""
 
 
 def _name_of(value: object) -> str:

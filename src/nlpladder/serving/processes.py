@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +45,9 @@ class WorkerProcess(asyncio.Protocol):
         self.batch: AnswerBatch | None = None
         #: Streams that it is writing.
         self.streams: set[int] = set()
+        #: When the one died whose place it takes, by ``time.monotonic``; None for the first one.
+        self.lost_at: float | None = None
+        self._kill_reason = ""
 
     @property
     def pid(self) -> int | None:
@@ -78,11 +82,28 @@ class WorkerProcess(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(packed(message))
 
-    def kill(self) -> None:
-        """End the process at once."""
+    def kill(self, reason: str = "") -> None:
+        """End the process at once.
+
+        Args:
+            reason: Why, for `ending`.
+        """
         if self._process is not None and self._process.returncode is None:
+            self._kill_reason = self._kill_reason or reason
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+
+    def ending(self) -> str:
+        """Return how the process ended, once it has: a signal, an exit code, or why it was killed from here."""
+        code = None if self._process is None else self._process.returncode
+        if self._kill_reason:
+            return self._kill_reason
+        if code is None:
+            return "it could not be started"
+        if code >= 0:
+            return f"it ended by itself with exit code {code}"
+        name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+        return f"it was ended by {name}" + (", perhaps for lack of memory" if name == "SIGKILL" else "")
 
     async def end(self) -> None:
         """Close the socket, upon which the worker ends, and wait until it has; it is killed if need be."""
@@ -100,7 +121,7 @@ class WorkerProcess(asyncio.Protocol):
         if process is None:
             return
         loop = asyncio.get_running_loop()
-        killing = loop.call_later(seconds, self.kill)
+        killing = loop.call_later(seconds, self.kill, "it stood still after it had closed its socket")
         try:
             # In a thread: asyncio's own watchers of children want the main thread, or signals.
             await loop.run_in_executor(None, process.wait)

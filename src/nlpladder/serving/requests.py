@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nlpladder.serving.jobs import ServingError
+from nlpladder.serving.jobs import ServingError, UnknownModelError
 from nlpladder.serving.keys import ApiKeys
 from nlpladder.serving.logs import JsonLog
 from nlpladder.serving.metrics import ServerMetrics
@@ -28,7 +28,7 @@ _SCOPE_KEY = "nlpladder"
 #: Status that the log and the metrics give a request whose client went away, as nginx does.
 CLIENT_GONE = 499
 #: Paths that nobody is asked for a key at: probes of an orchestrator have none, and the page says how to use a key.
-_OPEN_PATHS = ("/health", "/ready", "/docs", "/openapi.json")
+_OPEN_PATHS = ("/", "/health", "/ready", "/docs", "/openapi.json")
 
 
 @dataclass(slots=True)
@@ -41,7 +41,8 @@ class RequestContext:
         task: What was asked for; a name from a known set, empty for unknown paths.
         model: That was asked, once it is known to exist.
         items: Texts of the request.
-        tokens: Read and written.
+        tokens: Read and written; where a text was continued only those that were written, as its answer says.
+        prompt_tokens: Of the prompt, where a text was continued.
         code: Of the error that it ended with.
         key: Name of the key it came with.
         texts: What was asked, only where the log may hold texts.
@@ -56,6 +57,7 @@ class RequestContext:
     model: str = ""
     items: int | None = None
     tokens: int | None = None
+    prompt_tokens: int | None = None
     code: str = ""
     key: str = ""
     texts: list[str] | None = None
@@ -111,6 +113,7 @@ class RequestLayer:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope["path"] = _without_slash(scope["path"])
         headers = {name: value for name, value in scope["headers"] if name in (b"x-request-id", b"authorization")}
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._ids.getrandbits(64):016x}"
@@ -188,8 +191,17 @@ class RequestLayer:
         self.log.write(
             "request", request_id=context.request_id, method=scope["method"], path=scope["path"][:200],
             status=context.status, seconds=round(seconds, 6), model=context.model, task=context.task,
-            items=context.items, tokens=context.tokens, code=context.code, key=context.key, texts=context.texts,
+            items=context.items, tokens=context.tokens, prompt_tokens=context.prompt_tokens, code=context.code,
+            key=context.key, texts=context.texts,
         )  # fmt: skip
+
+
+def _without_slash(path: str) -> str:
+    """Return a path as it is meant: ``/classify/`` is ``/classify``.
+
+    The page at ``/docs/`` is not changed: its own addresses would point to nothing there, so that it is redirected.
+    """
+    return path if path == "/docs/" else path.rstrip("/") or "/"
 
 
 def error_answer(error: ProblemError | ServingError, context: RequestContext) -> tuple[int, bytes, dict[str, str]]:
@@ -202,7 +214,8 @@ def error_answer(error: ProblemError | ServingError, context: RequestContext) ->
     if isinstance(error, ProblemError):
         status, problems, headers = error.status, error.problems, dict(error.headers)
     else:
-        status, problems, headers = error.status, (Problem(error.code, str(error)),), {}
+        field = "model" if isinstance(error, UnknownModelError) else None
+        status, problems, headers = error.status, (Problem(error.code, str(error), field),), {}
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
     context.code = problems[0].code

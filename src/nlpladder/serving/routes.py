@@ -40,7 +40,8 @@ _TASKS: dict[ServingTask, tuple[str, str]] = {
     "generate": (
         "Continue a text",
         "Writes a continuation of the prompt. With `stream: true` the answer is text/event-stream: an event `token` "
-        '{"text"} for each piece, at last `end` {"tokens", "reason", "seconds"}, or `error` {"code", "message"} if the '
+        '{"text"} for each piece, at last `end` {"tokens", "prompt_tokens", "reason", "truncated", '
+        '"seconds"}, or `error` {"code", "message"} if the '
         "text cannot be finished. Closing the connection ends the writing.",
     ),
     "translate": (
@@ -65,7 +66,8 @@ _MEANING = {
     422: "The body is not as it should be, or every text in it was refused.",
     429: "More texts wait than may; Retry-After says when to come back.",
     500: "The server failed; its log says more under the request's id.",
-    503: "The model is being opened, or the server is ending; Retry-After says when to come back, if it makes sense.",
+    503: "The model is being opened, or the server is ending; Retry-After says when to come back. A model that was "
+    "given up has none.",
     504: "The time for the request ran out.",
 }
 _REQUEST_ID = {"X-Request-Id": {"description": "Stands in the log as well.", "schema": {"type": "string"}}}
@@ -199,7 +201,11 @@ class _Watching:
         if self._state.stopping:
             waits.insert(0, "the server is ending")
         if waits:
-            raise ProblemError(503, [Problem("not_ready", f"Not ready: {', '.join(waits)}.")])
+            seconds = 1 if self._state.stopping else self._service.pool.seconds_to_open()
+            raise ProblemError(
+                503, [Problem("not_ready", f"Not ready: {', '.join(waits)}.")],
+                headers={} if seconds is None else {"Retry-After": str(seconds)},
+            )  # fmt: skip
         return _json({"status": "ready", "models": states, "request_id": context.request_id})
 
     async def drift(self, request: Request) -> Response:

@@ -63,7 +63,11 @@ class TaskRequest(BaseModel):
 class TextsRequest(TaskRequest):
     """Several texts, answered in their order."""
 
-    texts: list[_Text] = Field(min_length=1, description="Answered in this order, each by itself.")
+    texts: list[_Text] = Field(
+        min_length=1,
+        description="Answered in this order, each by itself. One of white space alone has no answer, but the error "
+        "empty_text.",
+    )
     truncate: bool = Field(
         default=False,
         description="Read only the beginning of a text that is too long, and say so in its answer, instead of refusing "
@@ -116,7 +120,11 @@ class GenerateRequest(TaskRequest):
     max_new_tokens: int = Field(default=64, ge=1, description="Most tokens that are written.")
     do_sample: bool = Field(default=True, description="Draw; false takes the most probable token each time.")
     temperature: float = Field(
-        default=1.0, ge=0.01, le=100.0, description="Divides the log-probabilities: below 1 sharper, above 1 flatter."
+        default=1.0,
+        ge=0.01,
+        le=100.0,
+        description="Divides the log-probabilities: below 1 sharper, above 1 flatter. For the most probable token each "
+        "time send do_sample: false.",
     )
     top_k: int = Field(default=0, ge=0, le=1_000_000, description="Draw from so many tokens only; 0 for all.")
     top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="Draw from the tokens that make up this probability.")
@@ -135,6 +143,10 @@ class GenerateRequest(TaskRequest):
         default=0, ge=0, lt=2**32, description="Of the draws: the same request gives the same text; null: another each "
         "time.",
     )  # fmt: skip
+    truncate: bool = Field(
+        default=False,
+        description="Read only the end of a prompt that is too long, and say so in the answer, instead of refusing it.",
+    )
     stream: bool = Field(
         default=False,
         description="Answer with server-sent events (text/event-stream), a piece as soon as it is written.",

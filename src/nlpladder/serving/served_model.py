@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 #: A model whose processes died so often without an answer between is given up.
 MOST_DEATHS = 5
 _LONGEST_PAUSE = 30.0
+#: For which a process may go on that has closed its socket; the system closes it a moment before the process ends.
+_SECONDS_TO_DIE = 0.5
 
 
 #: Of a text that waits for a batch: its request, and its number there.
@@ -50,7 +52,8 @@ class ServedModel:
         opening: What its workers are told to open.
         options: Of the pool.
         on_batch: Gets a report of each batch.
-        on_restart: Gets the model's name whenever a process of it died and is started again.
+        on_restart: Gets the model's name and how the process ended whenever one died and is started again.
+        on_back: Gets the model's name and the seconds until then whenever such a process is open again.
     """
 
     def __init__(
@@ -59,7 +62,8 @@ class ServedModel:
         options: PoolOptions,
         *,
         on_batch: Callable[[BatchReport], None],
-        on_restart: Callable[[str], None],
+        on_restart: Callable[[str, str], None],
+        on_back: Callable[[str, float], None],
     ) -> None:
         self.name = opening.name
         self.info: ModelInfo | None = None
@@ -69,6 +73,7 @@ class ServedModel:
         self._options = options
         self._on_batch = on_batch
         self._on_restart = on_restart
+        self._on_back = on_back
         self._queue: BatchQueue[_Place] = BatchQueue(
             options.max_batch_items, options.batch_wait_ms / 1000.0, options.queue_size, options.workers
         )
@@ -110,7 +115,7 @@ class ServedModel:
     def start(self) -> None:
         """Start the processes, and return before they are there."""
         for _ in range(self._options.workers):
-            _keep(self._starts, self._start_worker(0.0))
+            _keep(self._starts, self._start_worker(0.0, None))
 
     def check_open(self) -> None:
         """Refuse what could not be answered soon.
@@ -125,7 +130,7 @@ class ServedModel:
             again = "again, after its process died" if state == "restarting" else "just now"
             raise ModelUnavailableError(
                 f"The model {self.name!r} is being opened {again}. Try again in a few seconds.",
-                retry_after=self._seconds_to_open(),
+                retry_after=self.seconds_to_open(),
             )
 
     def put(self, request: Request) -> list[Ticket[_Place]]:
@@ -213,7 +218,10 @@ class ServedModel:
         worker.batch = AnswerBatch(number, request.task, items, request.parameters, request.truncate)
         worker.send(worker.batch)
         # By then nobody waits for any of them: a process that is stuck would keep the whole queue waiting.
-        self._watches[number] = asyncio.get_running_loop().call_later(2.0 * self._options.request_timeout, worker.kill)
+        seconds = 2.0 * self._options.request_timeout
+        self._watches[number] = asyncio.get_running_loop().call_later(
+            seconds, worker.kill, f"it had not answered a batch after {seconds:g} seconds"
+        )
 
     def _send_writing(self, worker: WorkerProcess, ticket: Ticket[Writing], now: float) -> None:
         writing = ticket.payload
@@ -235,6 +243,8 @@ class ServedModel:
             self.info = message.info
             self.settled.set()
             self._schedule()
+            if worker.lost_at is not None:
+                self._on_back(self.name, time.monotonic() - worker.lost_at)
         elif isinstance(message, OpenFailed) and self.info is None:  # it will not be open at the next try either
             self._give_up(message.message)
 
@@ -263,9 +273,10 @@ class ServedModel:
 
     # ---- life and death of the processes ---------------------------------------------------------------------------
 
-    async def _start_worker(self, pause: float) -> None:
+    async def _start_worker(self, pause: float, lost_at: float | None) -> None:
         await asyncio.sleep(pause)
         worker = WorkerProcess(self._on_message, self._on_lost)
+        worker.lost_at = lost_at
         self._workers.append(worker)
         try:
             await worker.start(self._opening)
@@ -278,7 +289,6 @@ class ServedModel:
         if worker not in self._workers or self._closing:
             return
         self._workers.remove(worker)
-        _keep(self._burials, worker.buried(0.0))
         if worker.batch is not None:
             tickets, _ = self._in_work.pop(worker.batch.number)
             self._watches.pop(worker.batch.number).cancel()
@@ -288,18 +298,24 @@ class ServedModel:
         for number in worker.streams:
             self._to_write.done(1, 0.0)
             self._written.pop(number).on_end(self._lost())
+        self._deaths += self.failure is None
+        restarted = self.failure is None and self._deaths < MOST_DEATHS
+        _keep(self._burials, self._bury(worker, restarted=restarted))
         if self.failure is not None:
             return
-        self._deaths += 1
-        if self._deaths >= MOST_DEATHS:
+        if not restarted:
             self._give_up(f"its process died {self._deaths} times without an answer between")
             return
-        self._on_restart(self.name)
-        _keep(self._starts, self._start_worker(self._pause()))
+        _keep(self._starts, self._start_worker(self._pause(), time.monotonic()))
         if self.state == "ready":
             self._schedule()
         else:
             self._fail_hopeless()
+
+    async def _bury(self, worker: WorkerProcess, *, restarted: bool) -> None:
+        await worker.buried(_SECONDS_TO_DIE)
+        if restarted:
+            self._on_restart(self.name, worker.ending())
 
     def _fail_hopeless(self) -> None:
         """Tell those at once whose time will run out before the model is open again."""
@@ -316,7 +332,7 @@ class ServedModel:
         return ModelUnavailableError(
             f"The process of the model {self.name!r} died before it had answered; it is started again. Try again in a "
             "few seconds.",
-            retry_after=self._seconds_to_open(),
+            retry_after=self.seconds_to_open(),
         )
 
     def _give_up(self, why: str) -> None:
@@ -334,7 +350,8 @@ class ServedModel:
             writing.on_end(error)
         self._written.clear()
 
-    def _seconds_to_open(self) -> int:
+    def seconds_to_open(self) -> int:
+        """Return the seconds after which a model that is not open is likely to be."""
         opening = 5.0 if self.info is None else self.info.seconds_to_open
         return max(1, min(LONGEST_RETRY_SECONDS, math.ceil(opening + self._pause())))
 

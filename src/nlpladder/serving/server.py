@@ -14,7 +14,9 @@ import logging
 import re
 import signal
 import socket
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -36,6 +38,8 @@ from nlpladder.serving.requests import ServerState
 from nlpladder.serving.watching import DriftWatch, open_watch
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+#: How the folder of one run is called within that of its rung.
+_SEED = re.compile(r"seed-\d+")
 #: Seconds after the signal in which requests that were on their way are still taken, with answers that close their
 #: connections: a client with a request behind its answer would otherwise lose it.
 LINGER_SECONDS = 0.4
@@ -49,30 +53,47 @@ def named_models(given: Sequence[str]) -> dict[str, str]:
     """Return name to folder or Hub id.
 
     Args:
-        given: Folders, Hub ids, or ``name=folder``. Without a name it is the last part of the path or id.
+        given: Folders, Hub ids, or ``name=folder``. Without a name it is the last part of the path or id; of a run
+            folder ``…/RUNG/seed-N`` it is ``RUNG``, or ``RUNG-seed-N`` where there is another one of that name.
 
     Raises:
         ConfigError: None is given, two have the same name, or a name has characters that names have not.
     """
     if not given:
         raise ConfigError("Name at least one model: python -m nlpladder serve RUN (a run folder, or a Hub id).")
+    found = [_named(one) for one in given]
+    often = Counter(names[0] for names, _ in found)
     models: dict[str, str] = {}
-    for one in given:
-        name, equals, place = one.partition("=")
-        if not equals or (Path(one).exists() and not Path(place).exists()):
-            place = one
-            name = Path(one).resolve().name if Path(one).exists() else one.rstrip("/").rpartition("/")[2]
-        if not place:
-            raise ConfigError(f"{one!r} names no model: give name=folder, or name=user/name of a Hub model.")
-        if _MODEL_NAME.fullmatch(name) is None:
-            raise ConfigError(
-                f"{name!r} cannot be the name of a model: take letters, digits, dots, dashes and underscores. Give it "
-                "another one: name=folder."
-            )
+    for names, place in found:
+        name = names[-1] if often[names[0]] > 1 else names[0]
         if name in models:
             raise ConfigError(f"Two models are called {name!r}: give one another name, such as {name}-2={place}.")
         models[name] = place
     return models
+
+
+def _named(one: str) -> tuple[tuple[str, ...], str]:
+    """Return the names that a model may have, the preferred one first, and its place."""
+    name, equals, place = one.partition("=")
+    names: tuple[str, ...] = (name,)
+    if not equals or (Path(one).exists() and not Path(place).exists()):
+        place = one
+        names = _names_of(Path(one).resolve()) if Path(one).exists() else (one.rstrip("/").rpartition("/")[2],)
+    elif not name:
+        raise ConfigError(f"No name stands before the = of {one!r}: give name=folder, or the folder alone.")
+    if not place:
+        raise ConfigError(f"{one!r} names no model: give name=folder, or name=user/name of a Hub model.")
+    for wrong in (name for name in names if _MODEL_NAME.fullmatch(name) is None):
+        raise ConfigError(
+            f"{wrong!r} cannot be the name of a model: take letters, digits, dots, dashes, underscores and slashes, a "
+            "letter or digit first. Give it another one: name=folder."
+        )
+    return names, place
+
+
+def _names_of(folder: Path) -> tuple[str, ...]:
+    rung = folder.parent.name
+    return (rung, f"{rung}-{folder.name}") if rung and _SEED.fullmatch(folder.name) else (folder.name,)
 
 
 def serve(options: ServeOptions, *, log: JsonLog | None = None) -> None:
@@ -107,16 +128,20 @@ def serve(options: ServeOptions, *, log: JsonLog | None = None) -> None:
 async def _serve(models: Mapping[str, str], options: ServeOptions, keys: ApiKeys | None, log: JsonLog) -> None:
     metrics, state = ServerMetrics(), ServerState()
 
-    def on_restart(model: str) -> None:
+    def on_restart(model: str, reason: str) -> None:
         metrics.on_restart(model)
-        log.write("worker_restart", level="warning", model=model)
+        log.write("worker_restart", level="warning", model=model, reason=reason)
+
+    def on_back(model: str, seconds: float) -> None:
+        log.write("worker_back", model=model, seconds=round(seconds, 3))
 
     pool = ModelPool(
-        models, PoolOptions(**options_of(options, PoolOptions)), on_batch=metrics.on_batch, on_restart=on_restart
-    )
+        models, PoolOptions(**options_of(options, PoolOptions)), on_batch=metrics.on_batch, on_restart=on_restart,
+        on_back=on_back,
+    )  # fmt: skip
     watch = open_watch(models, options, log) if options.drift else None
     app = create_app(pool, options, log=log, metrics=metrics, state=state, keys=keys, watch=watch)
-    server = GracefulServer(app, pool, options, state)
+    server = GracefulServer(app, pool, options, state, log=log)
     opening = None
     try:
         with server.capture_signals():
@@ -133,7 +158,8 @@ async def _serve(models: Mapping[str, str], options: ServeOptions, keys: ApiKeys
                 with contextlib.suppress(asyncio.CancelledError):
                     await opening  # raises the sentence of a model that cannot be opened
     except LadderError as error:
-        log.write("failed", level="error", message=str(error))
+        # Where the caller's sentence follows on the same terminal, it need not stand there twice.
+        log.write("failed", level="error", message=None if _on_one_terminal() else str(error))
         raise
     finally:
         if server.finished is None:
@@ -153,6 +179,8 @@ async def _open(
     except LadderError:
         server.should_exit = True
         raise
+    if server.should_exit:  # the end came first: there is nothing that could answer
+        return
     if watch is not None:
         watch.add_cached(models)
     infos = pool.infos()
@@ -176,12 +204,15 @@ class GracefulServer(uvicorn.Server):
         pool: Is drained before the end.
         options: Address, limits, times.
         state: Is told when the end begins.
+        log: Gets a line when the end begins.
 
     Attributes:
         finished: Whether everything that was accepted was answered; None before the end.
     """
 
-    def __init__(self, app: FastAPI, pool: ModelPool, options: ServeOptions, state: ServerState) -> None:
+    def __init__(
+        self, app: FastAPI, pool: ModelPool, options: ServeOptions, state: ServerState, *, log: JsonLog | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app, http=limited_protocol(options.max_connections), ws="none", lifespan="off", log_config=None,
@@ -195,10 +226,17 @@ class GracefulServer(uvicorn.Server):
         self._pool = pool
         self._grace_seconds = options.grace_seconds
         self._state = state
+        self._log = log
+        self._signal: int | None = None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take what is under way, refuse what is new, answer what was accepted."""
         self._state.stopping = True
+        if self._log is not None and self._signal is not None:
+            self._log.write(
+                "stopping", signal=signal.Signals(self._signal).name, in_flight=self._state.in_flight,
+                grace_seconds=self._grace_seconds,
+            )  # fmt: skip
         if not self.force_exit:
             await asyncio.sleep(LINGER_SECONDS)
         draining = asyncio.ensure_future(self._pool.drain(0.0 if self.force_exit else self._grace_seconds))
@@ -214,6 +252,7 @@ class GracefulServer(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         self._state.stopping = True
+        self._signal = sig
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -254,6 +293,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _on_one_terminal() -> bool:
+    return sys.stdout.isatty() and sys.stderr.isatty()
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
@@ -268,7 +311,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "queue_size": (1, 10_000_000), "max_streams": (1, 4096), "request_timeout": (0.01, 86_400),
     "max_texts": (1, 100_000), "max_characters": (1, 100_000_000), "max_body_kb": (1, 1_048_576),
     "max_new_tokens": (1, 1_000_000), "max_beams": (1, 1024), "port": (0, 65_535), "grace_seconds": (0, 3600),
-    "max_connections": (1, 1_000_000),
+    "max_connections": (1, 1_000_000), "drift_window": (50, 1_000_000), "drift_alarm_after": (1, 10_000),
+    "drift_calm_after": (1, 10_000),
 }  # fmt: skip
 
 

@@ -31,6 +31,10 @@ _ITEM_FIELDS: Mapping[ServingTask, str] = {"generate": "prompt", "answer": "ques
 #: What an item has that the pool gave neither a value nor an error.
 _NO_ERROR = ItemError("internal", "The model gave no answer.")
 _NO_ANSWER = ItemResult(None, _NO_ERROR)
+#: What models would make of a text without a word is no answer that anybody wants: the most frequent class, no words.
+_EMPTY = ItemResult(
+    None, ItemError("empty_text", "This text holds nothing but white space, so there is no answer. Leave it out.")
+)
 
 
 class Service:
@@ -75,14 +79,14 @@ class Service:
             context.texts = [text for item in items for text in (item.text, item.context) if text]
         model = self.pool.choose(asked.model, task)
         context.model = model
-        kept, results = self._within_limits(asked, items)
+        kept, results = self._within_limits(asked, task, items)
         if not kept:
             raise self._all_refused(task, results)
         if isinstance(asked, GenerateRequest) and asked.stream:
-            pieces = self.pool.stream(model, kept[0], asked.parameters(), deadline=deadline)
+            pieces = self.pool.stream(model, kept[0], asked.parameters(), truncate=asked.truncates, deadline=deadline)
             first = await begin_stream(pieces, request)
             self.metrics.first_token_seconds.labels(model).observe(time.perf_counter() - context.started)
-            return EventStream(first, pieces, context, deadline)
+            return EventStream(first, pieces, context, deadline, truncated=kept[0] is not items[0])
         work = self.pool.run(
             model, task, list(kept.values()), asked.parameters(), truncate=asked.truncates, deadline=deadline
         )
@@ -91,6 +95,8 @@ class Service:
             cut = item is not items[index]  # this server read only its beginning, whatever the model read of that
             results[index] = replace(result, truncated=True) if cut and result.error is None else result
         context.tokens = sum(result.tokens for result in results)
+        if task == "generate" and results[0].value is not None:  # as its answer says
+            context.tokens, context.prompt_tokens = results[0].value["tokens"], results[0].value["prompt_tokens"]
         if all(result.error is not None for result in results):
             raise self._all_refused(task, results)
         context.item_codes = [result.error.code for result in results if result.error is not None]
@@ -104,27 +110,32 @@ class Service:
         except ValidationError as error:
             raise ProblemError(422, problems_of(error, cls.model_fields)) from None
 
-    def _within_limits(self, asked: TaskRequest, items: Sequence[Item]) -> tuple[dict[int, Item], list[ItemResult]]:
+    def _within_limits(
+        self, asked: TaskRequest, task: ServingTask, items: Sequence[Item]
+    ) -> tuple[dict[int, Item], list[ItemResult]]:
         """Return the items that the pool is asked, by their places, and a result for each: those of the others stay."""
         most = self.options.max_characters
         kept: dict[int, Item] = {}
         results = [_NO_ANSWER] * len(items)
         for index, item in enumerate(items):
             longest = max(len(item.text), len(item.context))
-            if longest <= most:
+            if isinstance(asked, TextsRequest) and (not item.text or item.text.isspace()):
+                results[index] = _EMPTY
+            elif longest <= most:
                 kept[index] = item
-            elif asked.truncates:
-                kept[index] = replace(item, text=item.text[:most])
+            elif asked.truncates:  # of a prompt the end counts, with which the text goes on
+                cut = item.text[-most:] if task == "generate" else item.text[:most]
+                kept[index] = replace(item, text=cut)
             else:
                 message = f"This text has {longest} characters; this server reads {most}. Shorten it"
-                message += ", or send truncate: true." if isinstance(asked, TextsRequest) else "."
+                message += ", or send truncate: true." if "truncate" in type(asked).model_fields else "."
                 results[index] = ItemResult(None, ItemError("too_long", message, limit=most, value=longest))
         return kept, results
 
     def _all_refused(self, task: ServingTask, results: Sequence[ItemResult]) -> ProblemError:
         field = _ITEM_FIELDS.get(task, "texts.{}")
         problems = [
-            Problem(error.code, error.message, field.format(index), error.limit, error.value)
+            Problem(error.code, error.message, error.field or field.format(index), error.limit, error.value)
             for index, error in enumerate(result.error for result in results)
             if error is not None
         ]
@@ -142,7 +153,7 @@ class Service:
 def _answer(task: ServingTask, asked: TaskRequest, results: Sequence[ItemResult], context: RequestContext) -> Response:
     body: dict[str, Any] = {"model": context.model}
     if task == "generate":
-        body.update(results[0].value or {})
+        body |= {**(results[0].value or {}), "truncated": results[0].truncated}
     else:
         body["items"] = [_item(index, result, getattr(asked, "top", None)) for index, result in enumerate(results)]
     body["request_id"] = context.request_id

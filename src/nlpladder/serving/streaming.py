@@ -1,7 +1,7 @@
 """Texts that are sent while they are written: server-sent events, and what ends when the client goes away.
 
-Events: ``token`` {"text"} for each piece, at last ``end`` {"tokens", "reason", "seconds"}, or ``error`` {"code",
-"message"} if it cannot go on. (WHATWG HTML, section 9.2.)
+Events: ``token`` {"text"} for each piece, at last ``end`` {"tokens", "prompt_tokens", "reason", "truncated",
+"seconds"}, or ``error`` {"code", "message"} if it cannot go on. (WHATWG HTML, section 9.2.)
 """
 
 from __future__ import annotations
@@ -77,11 +77,20 @@ class EventStream(Response):
         pieces: What follows.
         context: Gets the tokens, and the code of an error.
         deadline: By the clock of the event loop; after it the source ends by itself.
+        truncated: Whether the prompt had lost its beginning before the model got it.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Piece, pieces: AsyncIterator[Piece], context: RequestContext, deadline: float) -> None:
+    def __init__(
+        self,
+        first: Piece,
+        pieces: AsyncIterator[Piece],
+        context: RequestContext,
+        deadline: float,
+        *,
+        truncated: bool = False,
+    ) -> None:
         # X-Accel-Buffering: nginx would hold the pieces back until its buffer is full.
         super().__init__(None, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -89,6 +98,7 @@ class EventStream(Response):
         self._pieces = pieces
         self._context = context
         self._deadline = deadline
+        self._truncated = truncated
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send head and events."""
@@ -112,9 +122,13 @@ class EventStream(Response):
             except ServingError as failure:
                 error = failure
         if error is None:
-            self._context.tokens = piece.tokens
-            seconds = round(time.perf_counter() - self._context.started, 6)
-            body += _event("end", {"tokens": piece.tokens, "reason": piece.reason, "seconds": seconds})
+            self._context.tokens, self._context.prompt_tokens = piece.tokens, piece.prompt_tokens
+            end = {
+                "tokens": piece.tokens, "prompt_tokens": piece.prompt_tokens, "reason": piece.reason,
+                "truncated": piece.truncated or self._truncated,
+                "seconds": round(time.perf_counter() - self._context.started, 6),
+            }  # fmt: skip
+            body += _event("end", end)
         else:
             self._context.code = error.code
             body = _event("error", {"code": error.code, "message": str(error)})

@@ -97,7 +97,9 @@ def writing_of(request: Request, index: int, item: Item) -> Writing:
             request.answer(index, ItemResult(None, ended.error))
         else:
             last = pieces[-1]
-            value = {"text": last.text, "tokens": last.tokens, "reason": last.reason}
+            value = {
+                "text": last.text, "tokens": last.tokens, "prompt_tokens": last.prompt_tokens, "reason": last.reason,
+            }  # fmt: skip
             request.answer(index, ItemResult(value, truncated=ended.truncated, tokens=ended.tokens))
 
     return Writing(item, request.parameters, request.truncate, request.deadline, pieces.append, end, whole=True)

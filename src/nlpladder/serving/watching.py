@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 #: Requests that may wait to be compared.
 _MOST_WAITING = 256
+#: What ``/drift`` tells of a model whose profile cannot be read; why stands in the log, with a path of this machine.
+_UNREADABLE = {
+    "state": "unreadable",
+    "message": "The profile of this model cannot be read, so its traffic is not watched; the server's log says why.",
+}
+#: Features that the line of an alarm tells of: those that differ most.
+_MOST_FEATURES = 3
 #: Seconds that the end of the server waits for an event that is being posted.
 _WEBHOOK_SECONDS = 1.0
 
@@ -72,7 +79,8 @@ class DriftWatch:
 
     Args:
         monitor: Makes the monitor of a model from its name and profile.
-        failed: Is told of an exception in a monitor, with its model's name; watching goes on.
+        failed: Is told of an exception in a monitor, or of a profile that cannot be read (`DataError`), with its
+            model's name; the rest is watched.
         webhook: Gets the events, too; is closed at the end.
 
     Attributes:
@@ -90,18 +98,23 @@ class DriftWatch:
         self._monitor = monitor
         self._failed = failed
         self._webhook = webhook
+        self._unreadable: set[str] = set()
         self._left_out = 0
         self._waiting: queue.Queue[Seen | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._watch, name="nlpladder-drift", daemon=True)
         self._thread.start()
 
     def add(self, model: str, folder: str | os.PathLike[str]) -> None:
-        """Watch a model from now on, if its folder holds a profile."""
+        """Watch a model from now on, if its folder holds a profile; one that is damaged is told, and not needed."""
         from nlpladder.drift.profile import read_profile
 
-        profile = read_profile(folder)
-        if profile is not None:
-            self.monitors[model] = self._monitor(model, profile)
+        try:
+            profile = read_profile(folder)
+            if profile is not None:
+                self.monitors[model] = self._monitor(model, profile)
+        except DataError as error:  # the model itself is whole
+            self._unreadable.add(model)
+            self._failed(model, error)
 
     def add_cached(self, models: Mapping[str, str]) -> None:
         """Watch those models that came from the Hub with a profile; called once they were opened."""
@@ -113,10 +126,7 @@ class DriftWatch:
 
                 found = try_to_load_from_cache(place, PROFILE_FILE)
                 if isinstance(found, str):
-                    try:
-                        self.add(model, Path(found).parent)
-                    except DataError as error:  # the model itself is whole
-                        self._failed(model, error)
+                    self.add(model, Path(found).parent)
 
     def observe(self, seen: Seen) -> None:
         """Take what a model answered; returns at once."""
@@ -131,7 +141,10 @@ class DriftWatch:
         found: dict[str, dict[str, Any] | None] = {}
         for model in models:
             monitor = self.monitors.get(model)
-            found[model] = None if monitor is None else {**monitor.report(), "requests_left_out": self._left_out}
+            if monitor is not None:
+                found[model] = {**monitor.report(), "requests_left_out": self._left_out}
+            else:
+                found[model] = dict(_UNREADABLE) if model in self._unreadable else None
         return found
 
     def settle(self) -> None:
@@ -171,11 +184,10 @@ def open_watch(models: Mapping[str, str], options: ServeOptions, log: JsonLog) -
     Args:
         models: Name to folder or Hub id.
         options: Windows, and where alarms are sent.
-        log: Gets a line when an alarm is raised or taken back, and when a monitor fails.
+        log: Gets a line when an alarm is raised or taken back, when a monitor fails, and for a damaged profile.
 
     Raises:
         ConfigError: An option is out of its range.
-        DataError: A profile is damaged.
     """
     from nlpladder.drift.alerts import Webhook
     from nlpladder.drift.monitor import DriftMonitor
@@ -188,17 +200,31 @@ def open_watch(models: Mapping[str, str], options: ServeOptions, log: JsonLog) -
     webhook = None if options.drift_webhook is None else Webhook(options.drift_webhook)
 
     def alert(event: DriftEvent) -> None:
-        told = {name: value for name, value in event.to_dict().items() if name != "time"}
-        log.write(f"drift_{event.change}", level="warning" if event.change == "raised" else "info", **told)
+        log.write(
+            f"drift_{event.change}", level="warning" if event.change == "raised" else "info", model=event.model,
+            message=event.sentence, window=event.window, texts=event.texts, psi=_worst(event),
+        )  # fmt: skip
         if webhook is not None:
             webhook(event)
 
+    def failed(model: str, error: Exception) -> None:
+        if isinstance(error, DataError):  # a sentence of ours, about a file
+            log.write("drift_unreadable", level="error", model=model, message=str(error))
+        else:
+            log.failure("drift_failure", error, model=model)
+
     watch = DriftWatch(
         lambda model, profile: DriftMonitor(profile, windows, model=model, alert=alert),
-        lambda model, error: log.failure("drift_failure", error, model=model),
+        failed,
         webhook=webhook,
     )
     for model, place in models.items():
         if Path(place).is_dir():
             watch.add(model, place)
     return watch
+
+
+def _worst(event: DriftEvent) -> dict[str, float]:
+    """Return the index of those features that differ most; all of them stand in ``/drift`` and in the event."""
+    known = {name: float(one["psi"]) for name, one in event.features.items() if one.get("psi") is not None}
+    return {name: round(known[name], 3) for name in sorted(known, key=lambda one: -known[one])[:_MOST_FEATURES]}

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import socket
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from nlpladder.errors import ConfigError, LadderError
@@ -129,10 +131,10 @@ class Worker:
             finally:
                 pieces.close()
             text = "".join(told) if message.whole else ""
-            last = Piece(text, last=True, tokens=end.tokens, reason=end.reason)
+            last = Piece(text, last=True, tokens=end.tokens, reason=end.reason, prompt_tokens=read, truncated=cut)
             self._send(StreamPiece(message.number, last))
         except Exception as failure:
-            error = error_of(failure)
+            error = error_of(failure, message.parameters)
         finally:
             del self._stopped[message.number]
         seconds = time.perf_counter() - began
@@ -199,26 +201,29 @@ def answer_batch(engines: Engines, batch: AnswerBatch) -> list[ItemResult]:
         return engine.answer(batch.items, batch.parameters, truncate=batch.truncate)
     except Exception as error:
         if isinstance(error, ConfigError) or len(batch.items) == 1:
-            return [ItemResult(None, error_of(error))] * len(batch.items)
+            return [ItemResult(None, error_of(error, batch.parameters))] * len(batch.items)
     results = []
     for item in batch.items:
         try:
             results += engine.answer([item], batch.parameters, truncate=batch.truncate)
         except Exception as error:
-            results.append(ItemResult(None, error_of(error)))
+            results.append(ItemResult(None, error_of(error, batch.parameters)))
     return results
 
 
-def error_of(error: Exception) -> ItemError:
+def error_of(error: Exception, parameters: Iterable[str] = ()) -> ItemError:
     """Return why a text has no answer. What models say of a text often repeats it, so that only its kind is told.
 
     Args:
         error: What a model raised.
+        parameters: Names of those that were given: the first that the error names is the field that is wrong.
     """
     if isinstance(error, RefusedItemError):
         return error.error
     if isinstance(error, ConfigError):  # of a parameter
-        return ItemError("bad_parameter", str(error))
+        names, message = set(parameters), str(error)
+        field = next((word for word in re.findall(r"\w+", message) if word in names), None)
+        return ItemError("bad_parameter", message, field=field)
     if isinstance(error, LadderError | ValueError | TypeError):
         return ItemError("unreadable", f"The model cannot read this text ({type(error).__name__}).")
     print("A model failed at a text:", file=sys.stderr)  # noqa: T201

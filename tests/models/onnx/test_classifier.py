@@ -47,6 +47,16 @@ def test_the_8_bit_graph_is_near_and_a_text_has_one_answer_in_any_batch(holder, 
     np.testing.assert_allclose(small.predict_logits(TEXTS), alone, atol=1e-5)
 
 
+def test_opening_announces_nothing(tmp_path, graph, build, capfd):
+    """transformers would say of our config that it is of an unknown kind, which "can yield errors"."""
+    build(graph).save_pretrained(tmp_path / "model")
+    capfd.readouterr()
+    tokenizer = nlpladder.load(tmp_path / "model").tokenizer
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
+    assert type(tokenizer) is type(build(graph).tokenizer)
+
+
 def test_a_saved_classifier_opens_with_load_and_is_described(tmp_path, graph, build, holder):
     classifier = build(graph)
     classifier.save_pretrained(tmp_path / "model")

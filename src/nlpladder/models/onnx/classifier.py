@@ -251,11 +251,13 @@ def check_config(config: Mapping[str, Any], *, where: str) -> dict[str, Any]:
 
 
 def _open_tokenizer(folder: str) -> Any:
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedConfig
 
     check_tokenizer_files(folder)
+    # Opened by transformers, our config would be announced as one of an unknown kind that "can yield errors".
+    config = PreTrainedConfig.from_dict(read_settings(Path(folder) / CONFIG_NAME))
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     except Exception as error:  # transformers and tokenizers have many kinds
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(f"The tokenizer in {folder} cannot be read: {lines[0][:200]}") from error
