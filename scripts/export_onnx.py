@@ -18,7 +18,7 @@ import sys
 
 from nlpladder.config import build, run_recipe
 from nlpladder.errors import CheckFailedError
-from nlpladder.onnx_export import ExportOptions, export_classifier
+from nlpladder.onnx_export import ExportOptions, check_export, export_classifier
 
 
 def main() -> None:
@@ -37,6 +37,7 @@ def main() -> None:
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     folder = given.pop("folder", None)
     options = build(ExportOptions, ({} if folder is None else {"output_dir": folder}) | given, where="the command line")
+    check_export(options)  # before the libraries are imported, which takes seconds
 
     from nlpladder.onnx_card import comparison_notes, comparison_table
     from nlpladder.train_rung import quiet_libraries

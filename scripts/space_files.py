@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nlpladder.errors import ConfigError, RunError
+from nlpladder.hub.describing import check_model
 from nlpladder.hub.push_copy import adapter_base, copy_texts, is_local_base
 from nlpladder.hub.push_files import select_files
 from nlpladder.hub.push_plan import readable_size
@@ -135,6 +136,7 @@ def collect(runs: Mapping[str, Path], *, title: str, max_bytes: int) -> SpaceFil
 
     Raises:
         RunError: A run is unfinished, holds no model or a pickle, or needs a base that stays here; it is too large.
+        ModelError: A model is not whole, as `nlpladder.load` would say.
         ConfigError: A name is none.
     """
     kept, written = _package(), dict[str, bytes]()
@@ -154,6 +156,7 @@ def collect(runs: Mapping[str, Path], *, title: str, max_bytes: int) -> SpaceFil
             left_out += [(f"{inside}/{path}", size, why) for path, size, why in selected.left_out]
             models.append(inside.removeprefix("models/"))
             _check_base(model, folder)
+            check_model(model)
             # What an adapter calls its base was looked at; it is right where it is relative to the adapter.
             texts = {path: file for path, file in selected.files.items() if path != "adapter_config.json"}
             copies = copy_texts(texts, name)
@@ -279,8 +282,8 @@ def _models_below(folder: Path, depth: int = 0, place: str = "") -> Iterator[tup
     """Yield the folders that hold a model with their place below the first one."""
     if not folder.is_dir():
         raise RunError(f"There is no folder {folder}.")
+    _check_finished(folder)
     if any((folder / name).is_file() for name in _MODEL_FILES):
-        _check_finished(folder)
         yield place, folder
         return
     for entry in sorted(folder.iterdir()) if depth < _DEPTH else ():

@@ -64,11 +64,10 @@ def export_classifier(options: ExportOptions) -> dict[str, Any]:
     import nlpladder
     from nlpladder.models.onnx.names import need
 
+    check_export(options)
     for module in ("onnx", "onnxruntime", "onnxscript"):
         need(module)
     target = Path(options.output_dir)
-    if target.exists():
-        raise RunError(f"{target} exists already. Give another folder; nothing is overwritten.")
     holder = _plain(nlpladder.load(options.run, base_model=options.base_model), options.run)
     texts, labels, data_name = read_texts(options, holder)
     exported, checks = _exported(holder, options)
@@ -80,6 +79,42 @@ def export_classifier(options: ExportOptions) -> dict[str, Any]:
     return report
 
 
+def check_export(options: ExportOptions) -> None:
+    """Refuse at once what an export would refuse after seconds of loading; a model of the Hub is not looked at.
+
+    Args:
+        options: See `ExportOptions`.
+
+    Raises:
+        RunError: The output folder exists.
+        ModelError: The folder holds no neural classifier.
+    """
+    from nlpladder.hub.describing import describe_model
+    from nlpladder.models.artefact_classes import ARTEFACTS
+    from nlpladder.models.onnx.names import MODEL_TYPE
+    from nlpladder.models.saved_files import ADAPTER_CONFIG_NAME
+
+    target, folder = Path(options.output_dir), Path(options.run)
+    if target.exists():
+        raise RunError(f"{target} exists already. Give another folder; nothing is overwritten.")
+    if not folder.is_dir():
+        return
+    found = describe_model(folder)
+    if found.model_type == MODEL_TYPE:
+        raise ModelError(f"{folder} is exported already. Name the run that it comes from.")
+    if found.kind != "classifier":
+        what = found.kind.replace("_", " ")
+        raise ModelError(
+            f"{folder} holds {'an' if what[0] in 'aeiou' else 'a'} {what}; only neural text classifiers are exported. "
+            "It is served as it is, by PyTorch."
+        )
+    if found.model_type in ARTEFACTS and not (folder / ADAPTER_CONFIG_NAME).is_file():
+        raise ModelError(
+            f"{folder} holds a classifier that is no neural network; only neural ones (SequenceClassifier) are "
+            "exported. Rungs that count words are fast without."
+        )
+
+
 def _plain(holder: Any, name: str) -> Any:
     """Return a classifier without adapter, in float32 on the processor."""
     from nlpladder.models.pretrained.merging import merge_adapter
@@ -87,8 +122,7 @@ def _plain(holder: Any, name: str) -> Any:
 
     if not isinstance(holder, SequenceClassifier):
         raise ModelError(
-            f"{name} holds a {type(holder).__name__}; only neural text classifiers (SequenceClassifier) are exported. "
-            "Rungs that count words are fast without."
+            f"{name} holds a {type(holder).__name__}; only neural text classifiers (SequenceClassifier) are exported."
         )
     if hasattr(holder.model, "peft_config"):
         holder, _ = merge_adapter(holder)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from drift_profiles import WORDS, classifier_profile, random_answers, random_texts
-from nlpladder.drift.comparison import Comparer
+from nlpladder.drift.comparison import Comparer, largest_difference
 from nlpladder.drift.copies import chance_of_copies, effective_size, text_hash
 from nlpladder.drift.hysteresis import Hysteresis
 from nlpladder.drift.monitor import HISTORY, DriftMonitor
@@ -105,6 +105,33 @@ def test_a_constant_feature_is_seen_to_change():
     (other,) = Comparer(profile).compare({"capitals": np.where(np.arange(250) % 3, 0.0, 0.5)})
     assert (same.stability.bins, same.p_holm, same.differs) == (1, 1.0, False)
     assert other.differs
+
+
+def test_the_same_constant_has_no_index_and_says_why():
+    profile = Profile("score", (), {"capitals": np.zeros(500), "words": np.arange(500.0)}, None, "validation", 500)
+    same, words = (one.to_dict() for one in Comparer(profile).compare({"capitals": np.zeros(250), "words": np.ones(9)}))
+    assert (same["psi"], same["low"], same["p_value"], same["compared"]) == (None, None, None, False)
+    assert "one bin" in same["reason"]
+    assert (words["compared"], words["reason"]) == (True, None)
+    assert words["psi"] > 0
+    (none,) = found = Comparer(profile).compare({"capitals": np.full(250, np.nan)})
+    assert largest_difference(found) is None
+    assert none.to_dict()["psi"] is None
+    assert "No text" in none.to_dict()["reason"]
+
+
+@pytest.mark.parametrize("distinct", [8, 20, 50])
+def test_capitals_are_seen_after_lower_case_training_texts_also_with_copies(distinct):
+    texts = [text.lower() for text in random_texts(400, seed=1)]
+    profile = build_profile(task="classify", train=texts, held_out=texts[:300])
+    monitor = DriftMonitor(profile, DriftOptions(window=50), model="toy")
+    monitor.observe([text.upper() for text in (texts[300 : 300 + distinct] * 50)[:50]])
+    last = monitor.report()["last"]
+    assert last["effective"] < 51
+    assert last["differing"] == ["capitals"]
+    found = last["features"]["capitals"]
+    assert (found["reference"], found["window"], found["bins"], found["compared"]) == (0.0, 1.0, 2, True)
+    assert monitor.psi()["capitals"] == found["psi"] > 1
 
 
 def watch(monitor: DriftMonitor, count: int, *, seed: int, size: int = 10, **kind: float) -> None:

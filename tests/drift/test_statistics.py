@@ -13,7 +13,7 @@ from scipy import stats
 
 from nlpladder.drift.bins import Bins, merge_small
 from nlpladder.drift.kolmogorov import kolmogorov_smirnov
-from nlpladder.drift.stability import population_stability
+from nlpladder.drift.stability import commonest_against_rest, population_stability
 
 counts = st.lists(st.integers(0, 400), min_size=2, max_size=12)
 
@@ -41,6 +41,29 @@ def test_psi_is_the_sum_over_the_bins(samples):
 def test_one_bin_compares_nothing():
     found = population_stability([500], [250])
     assert (found.psi, found.low, found.high, found.p_value, found.bins) == (0.0, 0.0, 0.0, 1.0, 1)
+
+
+@given(st.integers(2, 5).flatmap(lambda n: st.tuples(*[st.lists(st.integers(0, 40), min_size=n, max_size=n)] * 2)))
+def test_the_commonest_bin_is_compared_exactly(samples):
+    reference, window = map(np.array, samples)
+    together = reference + window
+    found = commonest_against_rest(reference, window)
+    if min(reference.sum(), window.sum()) == 0 or together.max() == together.sum():
+        assert (found.bins, found.psi, found.p_value) == (1, 0.0, 1.0)
+        return
+    place = int(together.argmax())
+    pairs = [[sample[place], sample.sum() - sample[place]] for sample in (reference, window)]
+    assert found.p_value == pytest.approx(stats.fisher_exact(pairs).pvalue, rel=1e-6)
+    assert found.psi == population_stability(*pairs).psi
+
+
+def test_the_exact_test_of_a_nearly_constant_feature_is_seldom_wrong():
+    """Windows of the same distribution, of which one in fifty differs from the commonest value."""
+    generator = np.random.default_rng(3)
+    found = []
+    for rest, seen in zip(generator.binomial(300, 0.02, 4000), generator.binomial(20, 0.02, 4000), strict=True):
+        found.append(commonest_against_rest([300 - rest, rest], [20 - seen, seen]).p_value)
+    assert np.mean(np.array(found) < 0.01) <= 0.01
 
 
 @pytest.mark.parametrize("bins, rows, window", [(10, 1000, 250), (2, 872, 250), (5, 100, 250)])

@@ -11,9 +11,9 @@ import sys
 import pytest
 import yaml
 
-from helpers import REPOSITORY, review_rows, run_here
+from helpers import REPOSITORY, review_rows, run_here, tiny_bert_folder
 from loopback_hub import TOKEN, LoopbackHub
-from nlpladder.errors import ConfigError, RunError
+from nlpladder.errors import ConfigError, ModelError, RunError
 from nlpladder.models.counts.naive_bayes import NaiveBayesClassifier
 
 SCRIPT = "scripts/build_space.py"
@@ -168,6 +168,43 @@ def test_what_must_not_be_in_a_space_is_refused(runs, tmp_path):
         space_files.collect({"../x": runs}, title="t", max_bytes=10**9)
     with pytest.raises(RunError, match="There is no folder"):
         space_files.collect({"x": tmp_path / "none"}, title="t", max_bytes=10**9)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    "damage, sentence",
+    [
+        (lambda run: (run / "model.safetensors").unlink(), "holds no weights"),
+        (lambda run: cut(run / "model.safetensors"), "model.safetensors is damaged or cut short"),
+        (lambda run: cut(run / "config.json"), "config.json"),
+    ],
+)
+def test_damaged_runs_are_refused_before_anything_is_written(runs, tmp_path, damage, sentence):
+    damage(runs / "naive_bayes/seed-0")
+    with pytest.raises(ModelError, match=sentence):
+        space_files.collect({"reviews": runs}, title="t", max_bytes=10**9)
+
+
+def test_a_neural_model_without_its_tokenizer_is_refused(tmp_path):
+    folder = tiny_bert_folder(tmp_path / "bert")
+    assert space_files.collect({"bert": folder}, title="t", max_bytes=10**9).models == ("bert",)
+    cut(folder / "tokenizer.json")
+    with pytest.raises(ModelError, match=r"tokenizer.json is damaged or cut short"):
+        space_files.collect({"bert": folder}, title="t", max_bytes=10**9)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match="no tokenizer.json"):
+        space_files.collect({"bert": folder}, title="t", max_bytes=10**9)
+
+
+def test_a_run_that_is_still_trained_is_told(runs):
+    (runs / "bert").mkdir()
+    (runs / "bert/run.json").write_text(json.dumps({"status": "running"}))
+    with pytest.raises(RunError, match="not finished"):
+        space_files.collect({"reviews": runs}, title="t", max_bytes=10**9)
 
 
 @pytest.mark.parametrize(

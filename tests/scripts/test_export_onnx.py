@@ -132,6 +132,18 @@ def test_what_cannot_be_exported_is_told(tmp_path, export, adapter, data):
     from nlpladder.models.counts.majority import MajorityClassifier
 
     MajorityClassifier(label_names=LABELS).fit(["a", "b"], [0, 1]).save_pretrained(tmp_path / "majority")
-    with pytest.raises(ModelError, match="MajorityClassifier; only neural"):
+    with pytest.raises(ModelError, match=r"no neural network.*count words are fast"):
         export(tmp_path / "majority", tmp_path / "out", "--dataset", data)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_refusal_comes_before_anything_is_loaded(tmp_path, export, data, monkeypatch):
+    monkeypatch.setattr(nlpladder, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    generator = tiny_checkpoint("gpt2", tmp_path / "gpt2")
+    with pytest.raises(ModelError, match="holds a language model; only neural text classifiers") as told:
+        export(generator, tmp_path / "out", "--dataset", data)
+    assert "count words" not in str(told.value)
+    with pytest.raises(RunError, match="exists already"):
+        export(generator, data, "--dataset", data)
+    with pytest.raises(ModelError, match="holds no config.json"):
+        export(data, tmp_path / "out", "--dataset", data)

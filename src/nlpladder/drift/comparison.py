@@ -13,7 +13,7 @@ from nlpladder.drift.features import CATEGORIES, Float
 from nlpladder.drift.kolmogorov import Distance, kolmogorov_smirnov
 from nlpladder.drift.options import DriftOptions
 from nlpladder.drift.profile import Profile
-from nlpladder.drift.stability import Stability, population_stability
+from nlpladder.drift.stability import Stability, commonest_against_rest, population_stability
 from nlpladder.evaluation.multiple_testing import holm
 
 #: Classes whose shares a report shows.
@@ -44,11 +44,29 @@ class FeatureComparison:
     reference: Any
     window: Any
 
+    @property
+    def reason(self) -> str | None:
+        """Why the bins could not be compared; None where they were."""
+        if self.stability.bins > 1:
+            return None
+        if self.rows == 0:
+            return "No text of the window has this feature."
+        return "All values of the reference and of the window lie in one bin: nothing differs that could be measured."
+
     def to_dict(self) -> dict[str, Any]:
-        """Return what a report shows; plain numbers, no NaN. A feature that could not be compared says so."""
+        """Return what a report shows; plain numbers, no NaN.
+
+        Of a feature that could not be compared, index and p-values are None, and ``reason`` says why: a PSI of 0 would
+        read as no change.
+        """
+        reason = self.reason
+        numbers = asdict(self.stability)
+        if reason is not None:
+            numbers |= dict.fromkeys(("psi", "expected", "low", "high", "p_value"))
         return {
-            **asdict(self.stability),
-            "compared": self.stability.bins > 1,
+            **numbers,
+            "compared": reason is None,
+            "reason": reason,
             "rows": self.rows,
             "p_holm": self.p_holm,
             "differs": self.differs,
@@ -108,10 +126,13 @@ class Comparer:
                 values = np.sort(column[~np.isnan(column)])
                 counts = weight * reference.bins.counts(values)
                 merged = merge_small(reference.counts, counts, ordered=reference.bins.ordered)
+                stability = population_stability(*merged)
+                if stability.bins < 2:
+                    stability = commonest_against_rest(reference.counts, counts)
                 distance = None
                 if name not in CATEGORIES:
                     distance = kolmogorov_smirnov(reference.values, values, effective=weight * len(values))
-                found.append((name, reference, values, population_stability(*merged), distance))
+                found.append((name, reference, values, stability, distance))
         tests = [(row, test.p_value) for row, one in enumerate(found) for test in one[3:] if test is not None]
         adjusted = holm([p_value for _, p_value in tests]) if tests else np.zeros(0)
         smallest = np.ones(len(found))
@@ -139,4 +160,5 @@ class Comparer:
 
 def largest_difference(features: Sequence[FeatureComparison]) -> FeatureComparison | None:
     """Return the feature whose PSI has the highest lower bound, None where none was compared."""
-    return max(features, key=lambda one: (one.stability.low, one.stability.psi), default=None)
+    compared = [one for one in features if one.reason is None]
+    return max(compared, key=lambda one: (one.stability.low, one.stability.psi), default=None)

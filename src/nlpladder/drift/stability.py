@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaincc, ndtri
+from scipy.special import gammaincc, gammaln, ndtri
 
 #: Added to every count, so that an empty bin has a logarithm (Jeffreys' prior of a proportion).
 SMOOTHING = 0.5
@@ -84,6 +84,39 @@ def population_stability(reference: npt.ArrayLike, window: npt.ArrayLike) -> Sta
         p_value=float(gammaincc((bins - 1) / 2, psi / scale / 2)),
         bins=bins,
     )
+
+
+def commonest_against_rest(reference: npt.ArrayLike, window: npt.ArrayLike) -> Stability:
+    """Compare how much of two samples lies in the bin that is the commonest of both together, and how much elsewhere.
+
+    For samples of which nearly all has one value, as the share of capitals in lower-case texts: bins that were merged
+    until chi-square holds would leave one. The p-value is Fisher's exact one (Fisher 1934), which holds for any counts;
+    parts of texts do not count in it.
+
+    Args:
+        reference: Counts, (bins,).
+        window: Counts, (bins,).
+    """
+    counts = [np.asarray(sample, dtype=np.float64) for sample in (reference, window)]
+    together = counts[0] + counts[1]
+    place = int(np.argmax(together))
+    if min(sample.sum() for sample in counts) == 0 or together.sum() == together[place]:
+        return population_stability(counts[0].sum(keepdims=True), counts[1].sum(keepdims=True))
+    pairs = [np.array([sample[place], sample.sum() - sample[place]]) for sample in counts]
+    return replace(population_stability(*pairs), p_value=_exact(*(np.floor(pair + 1e-9) for pair in pairs)))
+
+
+def _exact(reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64]) -> float:
+    """Return Fisher's two-sided p-value of a table of two rows: all tables with its margins that are no likelier."""
+    rest, n, m = reference[1] + window[1], reference.sum(), window.sum()
+    given = np.arange(max(0.0, rest - n), min(rest, m) + 1)
+    logs = _log_choose(m, given) + _log_choose(n, rest - given) - _log_choose(n + m, rest)
+    observed = logs[int(window[1] - given[0])]
+    return float(min(1.0, np.exp(logs[logs <= observed + 1e-7]).sum()))
+
+
+def _log_choose(of: float, chosen: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
+    return np.asarray(gammaln(of + 1) - gammaln(np.asarray(chosen) + 1) - gammaln(of - np.asarray(chosen) + 1))
 
 
 def _variance(values: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]) -> float:

@@ -18,12 +18,14 @@ from nlpladder.errors import ModelError
 from nlpladder.hub.loading import class_entry
 from nlpladder.models.artefact_classes import ARTEFACTS
 from nlpladder.models.onnx.names import GRAPH_NAME, MODEL_TYPE
+from nlpladder.models.pretrained.missing import no_folder, no_model
 from nlpladder.models.saved_files import (
     ADAPTER_CONFIG_NAME,
     CONFIG_NAME,
     WEIGHTS_NAME,
     check_inside,
     check_link,
+    check_tokenizer_files,
     read_header,
     read_settings,
     sizes_of,
@@ -111,7 +113,7 @@ def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
         if file.is_file():
             check_link(place, file)
     if not (adapter_file.is_file() or config_file.is_file()):
-        raise ModelError(f"{place} holds no {CONFIG_NAME}, so it is no saved model.")
+        raise no_model(place) if place.is_dir() else no_folder(place)
     adapter = read_settings(adapter_file) if adapter_file.is_file() else None
     base = None if adapter is None else _base_folder(place, adapter)
     config = read_settings(config_file) if config_file.is_file() else {}
@@ -133,6 +135,31 @@ def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
         num_bytes,
         _task_of(config, name) if kind == "classifier" else None,
     )
+
+
+def check_model(folder: str | os.PathLike[str]) -> None:
+    """Look at all that `nlpladder.load` looks at before it opens a model: for who passes a model on unopened.
+
+    Args:
+        folder: A run folder or a model folder.
+
+    Raises:
+        ModelError: It holds no model, or a file is missing, damaged, cut short, or not safe to open; the sentence names
+            it.
+    """
+    from nlpladder.models.pretrained.loading import check_tokenizer_json
+    from nlpladder.models.safe_folders import check_folder
+
+    place = Path(folder)
+    describe_model(place)
+    check_folder(place, name=str(place))
+    if (place / ADAPTER_CONFIG_NAME).is_file():
+        if not (place / "tokenizer_config.json").is_file():
+            return  # that of its base is used
+    elif (model_type := read_settings(place / CONFIG_NAME).get("model_type")) in ARTEFACTS and model_type != MODEL_TYPE:
+        return  # their vocabularies lie in their arrays
+    check_tokenizer_files(str(place))
+    check_tokenizer_json(place)
 
 
 def _architectures(config: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nlpladder.errors import ModelError, UnfinishedRunWarning, did_you_mean
+from nlpladder.errors import ModelError, UnfinishedRunWarning
 from nlpladder.models.artefact_classes import ARTEFACTS
+from nlpladder.models.pretrained.missing import no_model
 from nlpladder.models.saved_files import ADAPTER_CONFIG_NAME, CONFIG_NAME, read_settings
 
 #: How the name of an architecture ends -> what holds such a model and its tokenizer.
@@ -72,15 +73,11 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
                 f"load takes no {name}: it opens safetensors and json only, and runs no code that comes with a model."
             )
     if os.path.isfile(path):
-        raise ModelError(
-            f"{path} is a file; load opens folders and Hub ids. Vector files are opened by WordVectors.open (in "
-            "nlpladder.models.vectors.word_vectors), ARPA files by NGramLanguageModel.from_arpa (in "
-            "nlpladder.models.ngram.model)."
-        )
+        raise _file_named(Path(path))
     check_reachable(path)
     if os.path.isdir(path):
-        _warn_of_unfinished_run(path)
         _check_is_model(Path(path))
+        _warn_of_unfinished_run(path)
     folder = open_folder(path, arguments)
     settings = {key: value for key, value in arguments.items() if key not in HUB_ARGUMENTS}
     if (folder / ADAPTER_CONFIG_NAME).is_file():
@@ -161,9 +158,19 @@ def _check_is_model(folder: Path) -> None:
     """Say what a folder is that holds no model; a folder of runs names one of them."""
     if (folder / CONFIG_NAME).is_file() or (folder / ADAPTER_CONFIG_NAME).is_file():
         return
-    inside = sorted(entry.name for entry in folder.iterdir() if (entry / CONFIG_NAME).is_file())
-    hint = did_you_mean(inside[0], inside) if inside else ""
-    raise ModelError(f"{folder} holds no {CONFIG_NAME}, so it is no saved model.{hint}")
+    raise no_model(folder)
+
+
+def _file_named(file: Path) -> ModelError:
+    """Return the error for a file in the place of a folder."""
+    folder = file.parent
+    if any((folder / name).is_file() for name in (CONFIG_NAME, ADAPTER_CONFIG_NAME)):
+        return ModelError(f"{file} is a file; load opens folders and Hub ids. Give the folder: {folder}")
+    return ModelError(
+        f"{file} is a file; load opens folders and Hub ids. Give the folder of a run or of a saved model. Vector files "
+        "are opened by WordVectors.open (in nlpladder.models.vectors.word_vectors), ARPA files by "
+        "NGramLanguageModel.from_arpa (in nlpladder.models.ngram.model)."
+    )
 
 
 def _base_of(folder: Path, path: str, base_model: str | None) -> str | None:

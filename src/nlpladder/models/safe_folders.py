@@ -19,6 +19,7 @@ from nlpladder.errors import ModelError
 from nlpladder.models.artefact_classes import ARTEFACTS
 from nlpladder.models.hub_errors import explain_hub_error, is_no_answer
 from nlpladder.models.onnx.names import GRAPH_NAME, MODEL_TYPE
+from nlpladder.models.pretrained.missing import looks_like_folder, no_folder
 from nlpladder.models.saved_files import (
     ADAPTER_CONFIG_NAME,
     ADAPTER_WEIGHTS_NAME,
@@ -215,6 +216,8 @@ def download(repo_id: str, arguments: Mapping[str, Any], *, max_bytes: int | Non
         told = explain_hub_error(repo_id, error)
         if told is None:
             raise
+        if looks_like_folder(repo_id) and (is_no_answer(error) or _is_not_there(error)):
+            raise no_folder(repo_id, hub=True) from error
         raise told from error
     finally:
         if not quiet:
@@ -281,6 +284,14 @@ def check_listing(
             "free. Make room, or name another place with cache_dir=… or HF_HOME. Nothing was downloaded."
         )
     return wanted
+
+
+def _is_not_there(error: BaseException) -> bool:
+    """Tell whether the Hub, or the cache, has nothing of that name."""
+    from huggingface_hub import errors
+
+    absent = (errors.RepositoryNotFoundError, errors.LocalEntryNotFoundError)
+    return isinstance(error, absent) and not isinstance(error, errors.GatedRepoError)
 
 
 def _room(cache_dir: str | os.PathLike[str] | None) -> int | None:

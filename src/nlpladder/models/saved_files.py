@@ -36,6 +36,8 @@ VOCABULARIES = (
     "tokenizer.json", "vocab.json", "vocabulary.json", "added_tokens.json", "merges.txt", "vocab.txt",
     "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "source.spm", "target.spm",
 )  # fmt: skip
+#: Tokenizers of transformers that need no file: each byte or character is a token.
+_SPELLERS = ("ByT5Tokenizer", "CanineTokenizer", "DiaTokenizer", "PerceiverTokenizer")
 #: Endings of weights that are not opened: most can run any program when they are, the others are of other libraries.
 UNSAFE_ENDINGS = (
     ".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".npy", ".npz", ".h5", ".msgpack", ".gguf", ".onnx",
@@ -344,15 +346,29 @@ def share_weights(folder: str | os.PathLike[str]) -> None:
 def check_tokenizer_files(name: str) -> None:
     """Refuse a folder without a tokenizer: transformers 5 would make one up, which knows next to no word.
 
+    Settings alone are no tokenizer, unless they name one that spells texts in bytes or characters.
+
     Args:
         name: A folder; a Hub id is not looked at.
 
     Raises:
-        ModelError: The folder holds no file of a tokenizer.
+        ModelError: The folder holds no vocabulary.
     """
     folder = Path(name)
-    if folder.is_dir() and not any((folder / file).is_file() for file in ("tokenizer_config.json", *VOCABULARIES)):
-        raise ModelError(
-            f"{name} holds no tokenizer (no tokenizer.json, no vocabulary). Copy the tokenizer's files of the model "
-            "that it comes from into the folder."
-        )
+    if not folder.is_dir() or any(_is_vocabulary(entry.name) for entry in folder.iterdir() if entry.is_file()):
+        return
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file() and str(read_settings(settings).get("tokenizer_class")) in _SPELLERS:
+        return
+    raise ModelError(
+        f"{name} holds no tokenizer (no tokenizer.json, no vocabulary), and without one the model cannot read a text. "
+        "Copy the tokenizer's files of the model that it comes from into the folder."
+    )
+
+
+def _is_vocabulary(name: str) -> bool:
+    """Tell whether a tokenizer can be built from such a file; what was added to a vocabulary is none."""
+    if name in ("tokenizer_config.json", "added_tokens.json"):
+        return False
+    endings = (".model", ".spm", ".codes", ".tokenizer", ".tiktoken")
+    return name in VOCABULARIES or name.endswith(endings) or name.startswith(("vocab", "tokenizer.", "tekken"))

@@ -80,9 +80,7 @@ def load_adapter(
     Raises:
         ModelError: The base is missing, is another model, or the adapter's weights do not fit it.
     """
-    from transformers import AutoTokenizer
-
-    from nlpladder.models.pretrained.loading import find_file
+    from nlpladder.models.pretrained.loading import find_file, open_tokenizer
 
     base = base_model or _resolve_base(path, adapter["base_model_name_or_path"])
     if base is None or (os.sep in base and not os.path.isdir(base) and _looks_local(base)):
@@ -95,7 +93,7 @@ def load_adapter(
         adapted = put_on(model, path, base, arguments, holes=holes)
         has_tokenizer = find_file(path, "tokenizer_config.json", arguments) is not None
         place = (path, arguments) if has_tokenizer else (base_folder, {})
-        return adapted.eval(), AutoTokenizer.from_pretrained(place[0], **place[1])
+        return adapted.eval(), open_tokenizer(place[0], **place[1])
 
 
 def load_base(path: str, base: str, head: Head, arguments: dict[str, Any]) -> tuple[Any, set[str]]:

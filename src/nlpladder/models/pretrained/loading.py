@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nlpladder.errors import LadderError, ModelError, did_you_mean
+from nlpladder.errors import LadderError, ModelError
 from nlpladder.models.hub_errors import explain_hub_error
 from nlpladder.models.pretrained.kinds import AUTO_CLASSES, check_kind
+from nlpladder.models.pretrained.missing import no_folder
 from nlpladder.models.pretrained.peft_options import Head
 from nlpladder.models.safe_folders import HUB_ARGUMENTS, model_folder
 from nlpladder.models.saved_files import (
     ADAPTER_CONFIG_NAME,
     CONFIG_NAME,
+    check_tokenizer_files,
     read_header,
     read_settings,
     sizes_of,
@@ -81,12 +83,13 @@ def load_model(
 
 def _load_whole(path: str, head: Head, arguments: dict[str, Any]) -> tuple[Any, Any]:
     import transformers
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     check_weight_files(path)
+    check_tokenizer_files(path)
     config = AutoConfig.from_pretrained(path, trust_remote_code=False, **arguments)
     check_kind(config, head, path)
-    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **arguments)
+    tokenizer = open_tokenizer(path, **arguments)
     model, info = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(
         path, output_loading_info=True, **weights_as_saved(head), **arguments
     )
@@ -103,6 +106,49 @@ def _load_whole(path: str, head: Head, arguments: dict[str, Any]) -> tuple[Any, 
         )
     check_vocabulary(tokenizer.vocab_size, embedding_rows(model), name=path)
     return model.eval(), tokenizer
+
+
+def open_tokenizer(folder: str, **arguments: Any) -> Any:
+    """Open the tokenizer of a model, never one that transformers makes up for want of files.
+
+    Args:
+        folder: Of the model.
+        arguments: Of ``from_pretrained``.
+
+    Raises:
+        ModelError: There is none, or a file of it is damaged, which is named.
+    """
+    from transformers import AutoTokenizer
+
+    check_tokenizer_files(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **arguments)
+    except Exception as error:
+        check_tokenizer_json(folder)
+        raise explain_loading_error(folder, error) from error
+
+
+def check_tokenizer_json(folder: str | os.PathLike[str]) -> None:
+    """Read the json files of a tokenizer, and name the one that is damaged.
+
+    Args:
+        folder: Of the model.
+
+    Raises:
+        ModelError: A file is cut short, or no JSON.
+    """
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "special_tokens_map.json"):
+        file = Path(folder) / name
+        if not file.is_file():
+            continue
+        try:
+            json.loads(file.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise ModelError(
+                f"{file} is damaged or cut short ({why}). Copy it again from where the model comes from, or save or "
+                "download the model again."
+            ) from error
 
 
 def embedding_rows(model: Any) -> int:
@@ -199,11 +245,10 @@ def check_reachable(path: str) -> None:
     """Raise a ModelError for something that looks like a path and does not exist, with the nearest folder named."""
     if os.path.isdir(path):
         return
-    looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1 or os.path.exists(path)
-    if looks_local:
-        parent = Path(path).expanduser().parent
-        siblings = [str(parent / entry.name) for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
-        raise ModelError(f"There is no model folder {path!r}.{did_you_mean(path, siblings)}")
+    if os.path.exists(path):
+        raise ModelError(f"{path} is a file; name the folder that holds the model.")
+    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise no_folder(path)
 
 
 def check_weight_files(path: str) -> None:

@@ -14,6 +14,7 @@ from nlpladder.models.pretrained.loading import (
     check_reachable,
     check_weight_files,
     explain_loading_error,
+    open_tokenizer,
     quiet_loading,
     register_own_models,
 )
@@ -70,7 +71,7 @@ def open_pretrained(
         ModelError: The model is of another kind than the head needs, is an adapter, is missing, damaged or pickled, has
             no padding token where one is needed, or cannot be quantised here.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     register_own_models()
     check_reachable(name_or_path)
@@ -82,7 +83,7 @@ def open_pretrained(
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             check_kind(config, head, folder, encoder_only=encoder_only)
             _configure(config, head, label_names, task, settings, folder)
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = open_tokenizer(folder)
             _ensure_padding(tokenizer, config, head, folder)
             model, info = _auto_class(head).from_pretrained(
                 folder,
