@@ -140,6 +140,13 @@ def main() -> None:
     address = serve(page, options)
     seconds, models = time.perf_counter() - started, len(store.entries())
     print(f"The demo is at {address} (after {seconds:.1f} s; {models} models). Ctrl-C ends it.", flush=True)
+    for link in store.skipped:
+        print(
+            f"{options.models_dir}/{link} is a link, which the demo does not follow: start it on the folder itself, or "
+            "move that here.",
+            file=sys.stderr,
+            flush=True,
+        )
     # The first click shall not wait for the imports of torch and transformers, nor the page for them.
     threading.Thread(target=import_libraries, daemon=True).start()
     page.block_thread()

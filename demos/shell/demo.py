@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import html
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+import pandas as pd
 
 from nlpladder.errors import LadderError
 from shell.limits import MAX_MODELS
@@ -21,6 +22,14 @@ from shell.store import ModelStore
 _AT_ONCE = 8
 #: Models that a picker begins with.
 _CHOSEN_AT_FIRST = 3
+#: Inputs whose values handlers take as they come: `shell.limits` names the field and what was meant, where gradio 6.31
+#: says "Value -5 is less than minimum value 1.", and it knows the models that have come since the page was made.
+_CHECKED_BY_HANDLERS = (gr.Textbox, gr.Checkbox, gr.Slider, gr.Number, gr.Radio, gr.Dropdown, gr.CheckboxGroup)
+#: Outputs that hold an answer.
+_ANSWERS = (
+    gr.HTML, gr.Markdown, gr.Dataframe, gr.Code, gr.File, gr.Gallery, gr.Image, gr.LinePlot, gr.ScatterPlot,
+)  # fmt: skip
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 class Demo:
@@ -40,6 +49,7 @@ class Demo:
         self.settings = gr.BrowserState({}, storage_key="nlpladder-settings", secret="nlpladder")
         self._remembered: dict[str, Any] = {}
         self._pickers: list[tuple[gr.Dropdown, str]] = []
+        self._notices: list[tuple[gr.Markdown, tuple[str, ...]]] = []
         self._advanced: list[gr.Column] = []
         self._examples = 0
 
@@ -66,6 +76,17 @@ class Demo:
         self._pickers.append((picker, ability))
         self.remember(key, picker)
         return picker
+
+    def without_models(self, text: str, *abilities: str) -> gr.Markdown:
+        """Say how a model is made, on the page as long as none has one of some abilities.
+
+        Args:
+            text: Markdown.
+            abilities: See `shell.listing.ModelEntry`.
+        """
+        notice = gr.Markdown(text, visible=not any(self.store.names(ability) for ability in abilities))
+        self._notices.append((notice, abilities))
+        return notice
 
     def remember(self, key: str, component: Any) -> None:
         """Keep a component's value over a reload, in the browser."""
@@ -97,7 +118,15 @@ class Demo:
     # ---- what tabs react with
 
     def action(
-        self, triggers: Any, function: Callable[..., Any], inputs: Any, outputs: Any, *, api_name: str, **options: Any
+        self,
+        triggers: Any,
+        function: Callable[..., Any],
+        inputs: Any,
+        outputs: Any,
+        *,
+        api_name: str,
+        keeps_answers: bool = False,
+        **options: Any,
     ) -> Any:
         """Make an endpoint of a function: a click for people, a named call for programs.
 
@@ -107,28 +136,47 @@ class Demo:
             inputs: Components.
             outputs: Components.
             api_name: Of the endpoint.
+            keeps_answers: Whether what stood in the outputs stays there when the call fails; it goes otherwise, for it
+                is no answer to what was asked. A stream keeps what it has written.
             options: Of the event, such as ``trigger_mode``.
         """
-        told = telling(function)
+        told, taken = telling(function), _as_sent(inputs)
         several = list(triggers) if isinstance(triggers, (list, tuple)) else [triggers]
         first = several[0](
             told, inputs, outputs, api_name=api_name,
-            **{"concurrency_limit": _AT_ONCE, "concurrency_id": api_name, **options},
+            **{"concurrency_limit": _AT_ONCE, "concurrency_id": api_name, **taken, **options},
         )  # fmt: skip
+        events = [first]
         for trigger in several[1:]:
-            self.plumbing(trigger, function, inputs, outputs, **{"concurrency_id": api_name, **options})
+            events.append(self.plumbing(trigger, function, inputs, outputs, **{"concurrency_id": api_name, **options}))
+        if not keeps_answers and not inspect.isgeneratorfunction(function):
+            for event in events:
+                self._clear_after(event, inputs, outputs)
         return first
 
     def plumbing(self, trigger: Any, function: Callable[..., Any], inputs: Any, outputs: Any, **options: Any) -> Any:
         """React to an event without a documented endpoint. It can be called all the same, so `function` checks all."""
-        return trigger(telling(function), inputs, outputs, **{"api_visibility": "private", **options})
+        return trigger(
+            telling(function), inputs, outputs, **{"api_visibility": "private", **_as_sent(inputs), **options}
+        )
 
-    def changes_of_models(self) -> list[gr.Dropdown]:
+    def _clear_after(self, event: Any, inputs: Any, outputs: Any) -> None:
+        """Empty the outputs of a call that failed: an old answer under a new question would be read as its own."""
+        asked = _listed(inputs)
+        answers = [each for each in _listed(outputs) if isinstance(each, _ANSWERS) and each not in asked]
+        if answers:
+            empty = [_empty(each) for each in answers]
+            event.failure(
+                lambda: empty if len(empty) > 1 else empty[0], None, answers, api_visibility="private", queue=False,
+                show_progress="hidden",
+            )  # fmt: skip
+
+    def changes_of_models(self) -> list[Any]:
         """Return what has to be shown anew when the list of models has changed; see `new_choices`."""
-        return [picker for picker, _ in self._pickers]
+        return [*(picker for picker, _ in self._pickers), *(notice for notice, _ in self._notices)]
 
     def new_choices(self, chosen: str | None = None) -> list[Any]:
-        """Return an update for each picker: its choices now, and a new model chosen where it fits.
+        """Return an update for each picker, its choices now and a new model chosen where it fits, and each notice.
 
         Args:
             chosen: Name of the model that has come.
@@ -141,7 +189,11 @@ class Demo:
                 updates.append(gr.update(choices=names, value=value))
             else:
                 updates.append(gr.update(choices=names))
-        return updates
+        return updates + self._seen_notices()
+
+    def _seen_notices(self) -> list[Any]:
+        """Return an update for each text of `without_models`: gone where there is a model now."""
+        return [gr.update(visible=not any(map(self.store.names, abilities))) for _, abilities in self._notices]
 
     def _first(self, ability: str, most: int) -> list[str]:
         """Return the models that a picker of several begins with: the newest, and others of the same data."""
@@ -170,15 +222,18 @@ class Demo:
             )  # fmt: skip
         keys = list(self._remembered)
         components = [self._remembered[key] for key in keys]
+        pickers = [key for key in keys if any(self._remembered[key] is picker for picker, _ in self._pickers)]
         for key, component in zip(keys, components, strict=True):
             # In the browser alone: no word of it goes to the server.
-            component.change(
+            # A picker that the server filled is no choice of the visitor's: it begins with the newest models again.
+            changed = component.input if key in pickers else component.change
+            changed(
                 None, [self.settings, component], self.settings, api_visibility="private",
                 js=f"(settings, value) => ({{...(settings || {{}}), {key!r}: value}})",
             )  # fmt: skip
         page.load(
-            functools.partial(self._restore, keys), self.settings, components, api_visibility="private",
-            show_progress="hidden",
+            functools.partial(self._restore, keys), self.settings,
+            [*components, *(notice for notice, _ in self._notices)], api_visibility="private", show_progress="hidden",
         )  # fmt: skip
 
     def _restore(self, keys: Sequence[str], settings: Any) -> list[Any]:
@@ -197,7 +252,27 @@ class Demo:
                 updates.append(gr.update(value=kept[key]))
             else:
                 updates.append(gr.update())
+        updates += self._seen_notices()
         return updates if len(updates) > 1 else updates[0]
+
+
+def _listed(components: Any) -> list[Any]:
+    """Return what an event was given, a component, several or None, as a list."""
+    if components is None:
+        return []
+    return list(components) if isinstance(components, (list, tuple)) else [components]
+
+
+def _as_sent(inputs: Any) -> dict[str, Any]:
+    """Return the option of an event that hands on its values as they were sent, where handlers check all of them."""
+    return {"preprocess": False} if all(isinstance(each, _CHECKED_BY_HANDLERS) for each in _listed(inputs)) else {}
+
+
+def _empty(component: Any) -> Any:
+    """Return a component without the answer that it shows."""
+    if isinstance(component, gr.Dataframe):
+        return pd.DataFrame(columns=component.get_headers(component.value))
+    return "" if isinstance(component, (gr.HTML, gr.Markdown)) else None
 
 
 def _picked(names: list[str], kept: Any, picker: gr.Dropdown, first: list[str]) -> Any:
@@ -214,8 +289,8 @@ def telling(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function whose errors, where they are meant for the user, are shown as a sentence without a trace."""
 
     def told(error: LadderError) -> gr.Error:
-        # The message is shown as HTML: names of users and models in it are text.
-        return gr.Error(html.escape(str(error)), print_exception=False, duration=10)
+        # Pages show the message as HTML, programs as it is: a sign of no width keeps tags in it from being any.
+        return gr.Error(_TAG.sub("<\u200b", str(error)), print_exception=False, duration=10)
 
     if inspect.isgeneratorfunction(function):
 

@@ -11,6 +11,9 @@ from nlpladder.errors import LadderError, did_you_mean
 
 #: Of one text.
 MAX_CHARACTERS = 5_000
+#: A box on the page takes this many times what is read of it: a browser cuts a longer text without a word, and what is
+#: cut here and there in silence would be taken for the whole. The server says how much there is, and how much it takes.
+TYPED_PER_READ = 4
 #: Of one generation.
 MAX_NEW_TOKENS = 256
 #: Of a CSV file.

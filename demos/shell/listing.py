@@ -14,6 +14,8 @@ from nlpladder.hub.describing import describe_model
 #: How deep below the models folder models are looked for: climb/rung/seed-0/model.
 _DEPTH = 4
 _MOST = 300
+#: Links that are named; one is enough to see why a model is missing.
+_MOST_LINKS = 10
 #: Of the record of a run; they are smaller by far.
 _MOST_BYTES = 8_000_000
 _MODEL_FILES = ("config.json", "adapter_config.json")
@@ -62,6 +64,22 @@ def find_models(models_dir: Path) -> list[ModelEntry]:
             break
     # Who has just trained something looks for it; in a climb, the highest rungs are the newest.
     return sorted(found, key=lambda entry: (-_saved_at(Path(entry.path)), entry.name))
+
+
+def skipped_links(models_dir: Path) -> list[str]:
+    """Return the folders right below a folder, or below its climbs, that are links: they are not looked into.
+
+    Whoever may write into the models folder could otherwise show any model of this machine.
+
+    Args:
+        models_dir: Need not exist.
+    """
+    return sorted(
+        Path(entry.path).relative_to(models_dir).as_posix()
+        for folder, _ in _folders(models_dir)
+        for entry in folder
+        if entry.is_symlink() and entry.is_dir() and not entry.name.startswith(".") and entry.name not in _SKIPPED
+    )[:_MOST_LINKS]
 
 
 def entry_of(folder: Path, name: str, *, local: bool = True) -> ModelEntry | None:
@@ -120,6 +138,13 @@ def _data_of(folder: Path) -> str:
 
 def _model_folders(models_dir: Path) -> Iterator[Path]:
     """Yield folders with a config, not looking into links, hidden folders or models themselves."""
+    for _, path in _folders(models_dir):
+        if path is not None:
+            yield path
+
+
+def _folders(models_dir: Path) -> Iterator[tuple[list[os.DirEntry[str]], Path | None]]:
+    """Yield what lies in each folder that is looked into, with its path where it is a model."""
     todo = [(models_dir, 0)]
     while todo:
         folder, depth = todo.pop(0)
@@ -128,8 +153,9 @@ def _model_folders(models_dir: Path) -> Iterator[Path]:
         except OSError:
             continue
         if depth and any(entry.name in _MODEL_FILES and entry.is_file(follow_symlinks=False) for entry in inside):
-            yield folder
+            yield [], folder
             continue
+        yield inside, None
         if depth < _DEPTH:
             todo.extend(
                 (Path(entry.path), depth + 1)

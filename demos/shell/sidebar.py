@@ -23,8 +23,9 @@ def build_sidebar() -> dict[str, Any]:
         gr.Markdown("## Models")
         table = gr.Dataframe(
             pd.DataFrame(columns=["model", "kind", "serves"]), label="Models that can be asked", interactive=False,
-            wrap=True, max_height=320, elem_id="models-table",
+            wrap=True, max_height=320, elem_id="models-table", column_widths=["42%", "30%", "28%"],
         )  # fmt: skip
+        links = gr.Markdown(elem_id="models-links", visible=False)
         refresh = gr.Button("Refresh", size="sm", elem_id="refresh")
         with gr.Group() as hub:
             repo_id = gr.Textbox(label="Load from the Hub", placeholder="owner/name", max_lines=1, elem_id="hub-id")
@@ -32,8 +33,8 @@ def build_sidebar() -> dict[str, Any]:
             cached = gr.Checkbox(True, label="Only what was downloaded before", info="Untick to ask the Hub.")
             load = gr.Button("Load", size="sm", elem_id="hub-load")
     return {
-        "table": table, "refresh": refresh, "hub": hub, "repo_id": repo_id, "revision": revision, "cached": cached,
-        "load": load,
+        "table": table, "links": links, "refresh": refresh, "hub": hub, "repo_id": repo_id, "revision": revision,
+        "cached": cached, "load": load,
     }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def wire_sidebar(demo: Demo, page: gr.Blocks, parts: dict[str, Any]) -> None:
             A table of the models: name, kind, what each serves.
         """
         demo.store.refresh()
-        return (models_table(demo), *demo.new_choices())
+        return (models_table(demo), *demo.new_choices(), links_text(demo))
 
     def load_from_hub(repo_id: str, revision: str, cached_only: bool) -> tuple[Any, ...]:
         """List a model of the Hugging Face Hub, so that the tabs can ask it.
@@ -68,16 +69,27 @@ def wire_sidebar(demo: Demo, page: gr.Blocks, parts: dict[str, Any]) -> None:
             revision=check_text(revision, "The revision", most=200, empty=True).strip() or None,
             cached_only=bool(cached_only),
         )
-        return (models_table(demo), *demo.new_choices(entry.name))
+        return (models_table(demo), *demo.new_choices(entry.name), links_text(demo))
 
-    outputs = [parts["table"], *pickers]
-    demo.action(parts["refresh"].click, refresh_models, [], outputs, api_name="models")
+    outputs = [parts["table"], *pickers, parts["links"]]
+    demo.action(parts["refresh"].click, refresh_models, [], outputs, api_name="models", keeps_answers=True)
     demo.action(
         [parts["load"].click, parts["repo_id"].submit], load_from_hub,
-        [parts["repo_id"], parts["revision"], parts["cached"]], outputs, api_name="load_from_hub",
+        [parts["repo_id"], parts["revision"], parts["cached"]], outputs, api_name="load_from_hub", keeps_answers=True,
     )  # fmt: skip
-    demo.plumbing(page.load, lambda: models_table(demo), [], parts["table"], show_progress="hidden")
+    demo.plumbing(
+        page.load, lambda: (models_table(demo), links_text(demo)), [], [parts["table"], parts["links"]],
+        show_progress="hidden",
+    )  # fmt: skip
     parts["hub"].visible = demo.options.offers_hub
+
+
+def links_text(demo: Demo) -> Any:
+    """Return an update of the line on links that were not followed; hidden where there are none."""
+    # In code marks, where Markdown has no other meaning: a name may hold anything.
+    names = ", ".join(f"`{' '.join(name.replace('`', '').split())}`" for name in demo.store.skipped)
+    text = f"Links are not followed: {names}. Start the demo on the folder itself, or move it here." if names else ""
+    return gr.update(value=text, visible=bool(text))
 
 
 def models_table(demo: Demo) -> pd.DataFrame:

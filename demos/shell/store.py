@@ -16,7 +16,7 @@ from typing import Any
 
 from nlpladder.errors import LadderError, did_you_mean
 from shell.limits import DemoError
-from shell.listing import ModelEntry, entry_of, find_models
+from shell.listing import ModelEntry, entry_of, find_models, skipped_links
 
 #: Callers that may wait for a model.
 MAX_WAITING = 40
@@ -41,6 +41,10 @@ class ModelStore:
         models_dir: Below it models are looked for.
         max_bytes: Of weights that are open at the same time, about.
         load: Opens a path; `nlpladder.load` if not given.
+
+    Attributes:
+        models_dir: As given, resolved.
+        skipped: Links to folders, which are not looked into, by their path below the models folder.
     """
 
     def __init__(self, models_dir: Path, *, max_bytes: int, load: Callable[..., Any] | None = None) -> None:
@@ -50,6 +54,7 @@ class ModelStore:
         self._guard = threading.Lock()
         self._opening = threading.Lock()  # transformers changes global state while it opens a model
         self._places: OrderedDict[str, _Place] = OrderedDict()  # the longest unused first
+        self.skipped: list[str] = []
         self._local: dict[str, ModelEntry] = {}
         self._remote: dict[str, ModelEntry] = {}
         self.refresh()
@@ -57,8 +62,9 @@ class ModelStore:
     def refresh(self) -> None:
         """Look again which models there are."""
         found = {entry.name: entry for entry in find_models(self.models_dir)}
+        links = skipped_links(self.models_dir)
         with self._guard:
-            self._local = found
+            self._local, self.skipped = found, links
 
     def entries(self) -> list[ModelEntry]:
         """Return all models, those of this machine first."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from shell.bars import clicks
-from shell.limits import MAX_ATTENTION_TOKENS, MAX_CHARACTERS
+from shell.limits import MAX_ATTENTION_TOKENS, MAX_CHARACTERS, TYPED_PER_READ
 from tabs.attention_grid import clicked
-from tabs.attention_view import ABILITY, ALL_PARTS, NO_MODEL, PARTS, WAYS, WEIGHTS, attention_view
+from tabs.attention_view import ABILITY, ALL_PARTS, NO_MODEL, PARTS, WAYS, WEIGHTS, attention_view, shape_in
 
 if TYPE_CHECKING:
     from shell.demo import Demo
@@ -52,6 +52,19 @@ Modules: `src/nlpladder/models/attention_maps.py`, `src/nlpladder/evaluation/att
 """
 
 
+def bounds(told: str) -> tuple[Any, Any]:
+    """Let the sliders end where the model ends.
+
+    Args:
+        told: What was said of the model's attention.
+    """
+    shape = shape_in(told)
+    if shape is None:
+        return gr.skip(), gr.skip()
+    layers, heads = shape
+    return gr.update(maximum=layers), gr.update(maximum=heads)
+
+
 def build(demo: Demo) -> None:
     """Put the tab on the page.
 
@@ -59,16 +72,16 @@ def build(demo: Demo) -> None:
         demo: What all tabs share.
     """
     gr.Markdown(f"Which tokens does a model read for each token? At most {MAX_ATTENTION_TOKENS} tokens.")
-    if not demo.store.names(ABILITY):
-        gr.Markdown(NO_MODEL)
+    demo.without_models(NO_MODEL, ABILITY)
     model = demo.models(ABILITY, key="attention.model", label="Model", multiple=False)
     with gr.Row():
         text = gr.Textbox(
             _EXAMPLES[0][0], label="Text", info=f"At most {MAX_ATTENTION_TOKENS} tokens.", lines=2, max_lines=4,
-            max_length=MAX_CHARACTERS, min_width=280, elem_id="attention-text",
+            max_length=TYPED_PER_READ * MAX_CHARACTERS, min_width=280, elem_id="attention-text",
         )  # fmt: skip
         second = gr.Textbox(
-            "", label="Second text (optional)", lines=2, max_lines=4, max_length=MAX_CHARACTERS, min_width=280,
+            "", label="Second text (optional)", lines=2, max_lines=4, min_width=280,
+            max_length=TYPED_PER_READ * MAX_CHARACTERS,
             info="The context of a question, or a translation; a translator writes one itself.",
             elem_id="attention-second",
         )  # fmt: skip
@@ -136,6 +149,9 @@ def build(demo: Demo) -> None:
 
     inputs, outputs = [text, model, second, layer, head, way, part, hide], [result, told, grid]
     demo.action([button.click, text.submit], attention, inputs, outputs, api_name="attention")
+    demo.plumbing(told.change, bounds, [told], [layer, head], show_progress="hidden", queue=False)
+    # Another model has other layers: the mean of all is there in each.
+    demo.plumbing(model.input, lambda: (0, 0), [], [layer, head], show_progress="hidden", queue=False)
 
     def choose(
         text: str, model: str, second: str, layer: int, head: int, way: str, part: str, hide: bool, event: gr.EventData

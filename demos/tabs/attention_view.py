@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ WAYS = (WEIGHTS, ROLLOUT)
 MOST_LAYERS, MOST_HEADS = 96, 128
 _AXES = {"cross": ("Written", "Read"), "decoder": ("Written", "Read before"), "pooling": ("", "Read")}
 _MOST_READ = 5
+_SHAPE = re.compile(r"It has (\d{1,4}) layers? of (\d{1,4}) heads?\.", re.ASCII)
 NO_MODEL = (
     "No model here has attention. Make one: `accelerate launch recipes/train_transformer.py --dataset "
     "world:phrasebook --output_dir outputs/transformer`, or `make demo` for a tiny set of everything."
@@ -88,7 +90,7 @@ def attention_view(
     values = _values(found, way, layer, head)
     told = [
         _told(found, way, layer, head),
-        f"It has {layers} {_plural('layer', layers)} of {heads} {_plural('head', heads)}.",
+        shape_text(layers, heads),
     ]
     others, unit = _others(found, way, layer, head)
     rows, columns = found.rows, found.columns
@@ -112,6 +114,21 @@ def attention_view(
         whole = "through all layers" if way == ROLLOUT else f"mean of all {unit}s"
         grid = grid_html(np.stack(others), columns, unit=unit, chosen=chosen, whole=whole, upwards=upwards)
     return shown, " ".join(told), grid
+
+
+def shape_text(layers: int, heads: int) -> str:
+    """Say how much there is to choose from; see `shape_in`."""
+    return f"It has {layers} {_plural('layer', layers)} of {heads} {_plural('head', heads)}."
+
+
+def shape_in(told: Any) -> tuple[int, int] | None:
+    """Return layers and heads as `attention_view` told them; None where nothing was told.
+
+    Args:
+        told: The sentences, as a page sends them back.
+    """
+    found = _SHAPE.search(told) if isinstance(told, str) else None
+    return (min(int(found[1]), MOST_LAYERS), min(int(found[2]), MOST_HEADS)) if found else None
 
 
 def _others(

@@ -74,10 +74,10 @@ def _associations(demo: Demo) -> None:
         "Do two lists of words go with two other lists, in these vectors? All categories at once, and one correction "
         "over all of them: of twenty categories tested at .05 one shows something by chance alone."
     )
-    if not demo.store.names("vectors"):
-        gr.Markdown(
-            "No word vectors here. Make some: `accelerate launch recipes/train_word2vec.py --dataset my_corpus.txt`."
-        )
+    demo.without_models(
+        "No word vectors here. Make some: `accelerate launch recipes/train_word2vec.py --dataset my_corpus.txt`.",
+        "vectors",
+    )
     models = demo.models(
         "vectors", key="bias.vectors", label="Word vectors (at most 3)", most=bias_associations.MOST_MODELS
     )
@@ -171,11 +171,11 @@ def _reports(demo: Demo) -> None:
     with gr.Accordion("Notes, and how it was measured", open=False):
         notes = gr.Markdown()
 
-    def bias_report(report: str) -> tuple[pd.DataFrame, pd.DataFrame, str, str]:
+    def bias_report(report: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame, str, str]:
         """Show a finished bias report of this machine.
 
         Args:
-            report: Its folder below the models folder.
+            report: Its folder below the models folder; the first one if not given.
 
         Returns:
             The main findings, those of each category, what they do not show (Markdown), and notes (Markdown).

@@ -84,10 +84,10 @@ def templates(demo: Demo) -> None:
         "Which of two groups of words does a language model expect in these sentences? `{term}` is where they stand. "
         "Neutral sentences take out how frequent the words are at all: the difference is what speaks of the topic."
     )
-    if not (demo.store.names("masked_language_model") or demo.store.names("language_model")):
-        gr.Markdown(
-            "No language model here. Make one: `accelerate launch recipes/train_lstm_lm.py --dataset my_novel.txt`."
-        )
+    demo.without_models(
+        "No language model here. Make one: `accelerate launch recipes/train_lstm_lm.py --dataset my_novel.txt`.",
+        "masked_language_model", "language_model",
+    )  # fmt: skip
     with gr.Row():
         masked = demo.models(
             "masked_language_model", key="bias.masked", label="Masked language models", most=bias_templates.MOST_MODELS
@@ -168,10 +168,10 @@ def swaps(demo: Demo) -> None:
         "The same text about somebody else: names, pronouns or identity terms are exchanged, everything else stays. "
         "What does a classifier make of both?"
     )
-    if not demo.store.names("classify"):
-        gr.Markdown(
-            "No classifier here. Make some: `accelerate launch recipes/climb_ladder.py --dataset my_reviews.csv`."
-        )
+    demo.without_models(
+        "No classifier here. Make some: `accelerate launch recipes/climb_ladder.py --dataset my_reviews.csv`.",
+        "classify",
+    )
     models = demo.models("classify", key="bias.classify", label="Classifiers (at most 4)", most=bias_swaps.MOST_MODELS)
     texts = gr.Textbox(_TEXTS, label="Texts, one a line", lines=5, max_lines=20, elem_id="bias-swaps-texts")
     with gr.Row():

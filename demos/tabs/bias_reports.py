@@ -63,14 +63,19 @@ def find_reports(models_dir: Path) -> dict[str, Path]:
 def report_tables(models_dir: Path, name: Any) -> tuple[pd.DataFrame, pd.DataFrame, str, str]:
     """Return the main findings, those of the categories, what they do not show and notes, both as Markdown.
 
+    Where there is no report at all and none is asked for, empty tables, and a sentence on how one is made.
+
     Args:
         models_dir: Below it the report was found.
-        name: Of the report, as `find_reports` has it.
+        name: Of the report, as `find_reports` has it; None for the first.
 
     Raises:
         DemoError: There is no such report, or it is too large or not readable.
     """
     reports = find_reports(models_dir)
+    if not reports and name is None:
+        return frame(MAIN_HEADER), frame(PARTS_HEADER), NONE, ""
+    name = next(iter(reports)) if name is None else name
     folder = reports[check_choice(name, "Reports", reports)]
     try:
         if (folder / REPORT_FILE).stat().st_size > _MAX_BYTES:

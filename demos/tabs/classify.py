@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from shell.csv_files import read_rows, write_table
-from shell.limits import MAX_CHARACTERS, MAX_ROWS, DemoError, check_choices, check_text
+from shell.limits import MAX_CHARACTERS, MAX_ROWS, TYPED_PER_READ, DemoError, check_choices, check_text
 from tabs.classify_answers import (
     ABILITY,
     DEFAULT_METHOD,
@@ -75,12 +75,11 @@ def build(demo: Demo) -> None:
         demo: What all tabs share.
     """
     gr.Markdown("One text, all the models you choose. Each answers with the classes that it was trained on.")
-    if not demo.store.names(ABILITY):
-        gr.Markdown(NO_MODEL)
+    demo.without_models(NO_MODEL, ABILITY)
     models = demo.models(ABILITY, key="classify.models")
     text = gr.Textbox(
-        _EXAMPLES[0][0], label="Text", lines=2, max_lines=8, max_length=MAX_CHARACTERS, elem_id="classify-text",
-        info=f"At most {MAX_CHARACTERS:,} characters.",
+        _EXAMPLES[0][0], label="Text", lines=2, max_lines=8, max_length=TYPED_PER_READ * MAX_CHARACTERS,
+        elem_id="classify-text", info=f"At most {MAX_CHARACTERS:,} characters.",
     )  # fmt: skip
     with demo.advanced():
         explain = gr.Textbox(

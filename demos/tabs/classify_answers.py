@@ -28,6 +28,9 @@ METHODS: dict[str, Method] = {
     "integrated gradients": "integrated_gradients", "gradient × input": "gradient_x_input",
 }  # fmt: skip
 DEFAULT_METHOD = next(iter(METHODS))
+_APART = "Models with different classes cannot agree or disagree: only those with the same are counted."
+#: Before the classes of models that a file's last column compares; no model of the demo has such a name.
+_SAME = "all agree"
 FEATURES_HEADER = ("model", "speaks for", "against", "word or n-gram", "contribution")
 
 
@@ -137,7 +140,7 @@ def agreement(answers: Sequence[Answer]) -> str:
         others = ", ".join(f"{_plain(one.model)}: {_plain(one.best)}" for one in members if one.best != first)
         told.append(f"{count} of {len(members)} models say **{_plain(first)}**; the others: {others}.")
     if len(groups) > 1:
-        told.append("Models with different classes cannot agree or disagree: only those with the same are counted.")
+        told.append(_APART)
     return " ".join(told)
 
 
@@ -167,7 +170,8 @@ def file_predictions(store: ModelStore, texts: Sequence[str], models: Any) -> tu
         models: Names of the models.
 
     Returns:
-        A heading, and a row a text: the text, each model's answer and how probable it finds it, and whether all agree.
+        A heading, and a row a text: the text, each model's answer and how probable it finds it, and whether all agree:
+        a column for each group of models with the same classes.
 
     Raises:
         DemoError: A name is not as expected, or there are too many texts.
@@ -177,7 +181,7 @@ def file_predictions(store: ModelStore, texts: Sequence[str], models: Any) -> tu
     if not 0 < len(texts) <= MAX_ROWS:
         raise DemoError(f"There are {len(texts):,} texts; expected 1 to {MAX_ROWS:,}.")
     header, columns = ["text"], [list(texts)]
-    answers: list[list[str]] = []
+    groups: dict[frozenset[str], dict[str, list[str]]] = {}
     for name in names:
         with store.use(name) as model:
             labels, task = class_names(model), model.task
@@ -188,10 +192,12 @@ def file_predictions(store: ModelStore, texts: Sequence[str], models: Any) -> tu
         if task == "single_label":
             header.append(f"{name}: probability")
             columns.append([round(max(one.probabilities), 4) for one in found])
-            answers.append([one.best for one in found])
-    if len(answers) > 1:
-        header.append("all agree")
-        columns.append(["yes" if len(set(row)) == 1 else "no" for row in zip(*answers, strict=True)])
+            groups.setdefault(frozenset(labels), {})[name] = [one.best for one in found]
+    for members in groups.values():
+        if len(members) > 1:
+            # Where all have the same classes, the column needs no names.
+            header.append(_SAME if len(groups) == 1 else f"{_SAME}: {', '.join(members)}")
+            columns.append(["yes" if len(set(row)) == 1 else "no" for row in zip(*members.values(), strict=True)])
     return header, [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -202,15 +208,19 @@ def file_summary(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         header: Of `file_predictions`.
         rows: Of it.
     """
-    told = [f"{len(rows):,} texts."]
+    told = [f"{len(rows):,} {'text' if len(rows) == 1 else 'texts'}."]
     probability_of = {name.removesuffix(": probability") for name in header if name.endswith(": probability")}
     for column, name in enumerate(header):
         if name in probability_of:
             counts = Counter(str(row[column]) for row in rows).most_common(5)
             told.append(f"{_plain(name)}: " + ", ".join(f"{_plain(label)} {count}" for label, count in counts) + ".")
-    if header[-1] == "all agree":
-        agree = sum(row[-1] == "yes" for row in rows)
-        told.append(f"All models agree on {agree} of {len(rows)} ({agree / len(rows):.0%}).")
+    for column, name in enumerate(header):
+        if name == _SAME or name.startswith(f"{_SAME}: "):
+            agree = sum(row[column] == "yes" for row in rows)
+            who = "All models" if name == _SAME else _plain(name.removeprefix(f"{_SAME}: "))
+            told.append(f"{who} agree on {agree} of {len(rows)} ({agree / len(rows):.0%}).")
+    if len(probability_of) > 1 and _SAME not in header:
+        told.append(_APART)
     return " ".join(told)
 
 

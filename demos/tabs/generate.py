@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import pandas as pd
 
-from shell.limits import MAX_NEW_TOKENS
+from shell.limits import MAX_NEW_TOKENS, TYPED_PER_READ
 from tabs.generate_columns import MOST_CHARACTERS, MOST_MODELS, Writers, generation_options, write
 from tabs.generate_view import COLUMNS, cards_html, columns_table
 
@@ -64,11 +64,11 @@ def build(demo: Demo) -> None:
         demo: What all tabs share.
     """
     gr.Markdown("One prompt, up to three models. They write at the same time, token by token.")
-    missing = gr.Markdown(_NO_MODEL, visible=not demo.store.names("language_model"))
+    missing = demo.without_models(_NO_MODEL, "language_model")
     models = demo.models("language_model", key="generate.models", label=f"Models (at most {MOST_MODELS})", most=3)
     prompt = gr.Textbox(
         _EXAMPLES[0][0], label="Prompt", info="What the texts begin with; may be empty.", lines=2, max_lines=8,
-        max_length=MOST_CHARACTERS, elem_id="generate-text",
+        max_length=TYPED_PER_READ * MOST_CHARACTERS, elem_id="generate-text",
     )  # fmt: skip
     conversation = gr.Checkbox(
         False, label="As a conversation", info="Ask the prompt as a question, where a model was tuned to answer.",

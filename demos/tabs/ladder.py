@@ -32,7 +32,7 @@ _EMPTY = (
     "There is no climb below `{folder}` yet. `make ladder` makes one in some minutes, `python demos/tiny_ladder.py` "
     "four tiny ones in about two; neither needs a network. Then reload this page."
 )
-_AXIS = "A point a rung. One step to the right is a factor of ten: 0 stands for 1, 1 for 10, 2 for 100, 3 for 1,000."
+_AXIS = "A point a rung: point at it for its name. One step to the right is a factor of ten."
 _NO_POINTS = pd.DataFrame(columns=POINT_COLUMNS).astype({"cost": float, "score": float})
 _CLICK = "Click a rung in the table: its idea, its paper, and the command that trains it."
 _HOW = """
@@ -61,12 +61,12 @@ def climb_choices(models_dir: Path) -> list[tuple[str, str]]:
     return [(f"{climb.name}: {climb_title(climb)}", climb.name) for climb in climbs]
 
 
-def show_climb(models_dir: Path, name: str, cost: str) -> tuple[pd.DataFrame, str, pd.DataFrame, str, str]:
+def show_climb(models_dir: Path, name: str | None, cost: str) -> tuple[pd.DataFrame, str, pd.DataFrame, str, str]:
     """Return the table, its notes, the points of the plot, and the titles of the plot's axes.
 
     Args:
         models_dir: Below it climbs are looked for.
-        name: Of the climb.
+        name: Of the climb; None for the newest.
         cost: A key of `COSTS`.
     """
     climb = climb_named(models_dir, name)
@@ -137,11 +137,11 @@ def build(demo: Demo) -> None:
     demo.how_it_works(_HOW)
     demo.remember("ladder.cost", cost)
 
-    def ladder(climb: str, cost: str) -> tuple[Any, str, Any]:
+    def ladder(climb: str | None = None, cost: str = first_cost) -> tuple[Any, str, Any]:
         """Return the table of a climb and its rungs' scores against what they cost.
 
         Args:
-            climb: Name of the climb: its folder below the models folder.
+            climb: Name of the climb: its folder below the models folder; the newest if not given.
             cost: "training time", "parameters" or "speed of the trained model".
 
         Returns:
@@ -207,7 +207,7 @@ def _state(models_dir: Path) -> list[Any]:
     return [climbs, [(run.name, run.finished) for run in find_runs(models_dir)]]
 
 
-def _updates(models_dir: Path, name: str, cost: str) -> tuple[Any, str, Any]:
+def _updates(models_dir: Path, name: str | None, cost: str) -> tuple[Any, str, Any]:
     """Return what shows a climb: the table, the notes, the points; `_axes` comes behind."""
     frame, text, points, _, _ = show_climb(models_dir, name, cost)
     return gr.update(value=frame, visible=True), text, gr.update(value=points, visible=not points.empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,12 +16,29 @@ from nlpladder.views.ladder_table import foot_notes, table_header, table_rows
 from tabs.runs_reading import Climb, Run, is_score, without_folders
 from tabs.runs_tables import harmless_markdown, leading_metric, score_text
 
-#: What a score can be set against: the fact in ``ladder.json``, what the axis says, and the unit of the tooltip.
-COSTS: Mapping[str, tuple[str, str]] = {
-    "training time": ("training_seconds", "seconds"),
-    "parameters": ("parameters", "parameters"),
-    "speed of the trained model": ("inference_examples_per_second", "answers a second"),
+#: What a score can be set against: the fact in ``ladder.json``, the unit of the tooltip, and what the axis says.
+COSTS: Mapping[str, tuple[str, str, str]] = {
+    "training time": ("training_seconds", "seconds", "seconds of training"),
+    "parameters": ("parameters", "parameters", "parameters"),
+    "speed of the trained model": ("inference_examples_per_second", "answers a second", "answers a second"),
 }
+_TINY = (
+    "Tiny models, trained for seconds on a small made-up world: they show the way, not what a rung can do. `make "
+    "ladder` and the recipes train in earnest."
+)
+#: Longest training of a model that counts as tiny: the tiny ladder's take half of it on two quiet cores.
+_TINY_SECONDS = 60.0
+#: How ``ladder.json`` calls what a world's grammar tells -> how people say it.
+_CEILINGS = "Known from the grammar: "
+_CEILING = re.compile(
+    r"(?:^|(?<=, ))(?:(bayes|best (?:unigram|bigram|trigram|five gram)) )?([^,]+?) (\d[\d.]*(?: %)?)(?=[,.] )"
+)
+_SEES = {
+    "bayes": "of any model", "best unigram": "of a model that sees single words",
+    "best bigram": "of a model that sees two words at a time",
+    "best trigram": "of a model that sees three words at a time",
+    "best five gram": "of a model that sees five words at a time",
+}  # fmt: skip
 POINT_COLUMNS = ["rung", "cost", "score", "exact cost", "score with 95 % interval", "kind"]
 SINGLE_HEADER = ["run", "what", "data", "score [95 %]", "parameters", "training s"]
 #: How a recipe of several rungs is told which one.
@@ -44,7 +62,8 @@ def climb_title(climb: Climb) -> str:
     task = str(content["task"]).replace("_", " ")
     if task in ("single label", "multi label"):
         task = f"classification, {task}"
-    return f"{task}, on {short_data(str(content['dataset']))}, {len(content['rows'])} rungs{state}"
+    tiny = ", tiny models trained for seconds" if is_tiny(climb) else ""
+    return f"{task}, on {short_data(str(content['dataset']))}, {len(content['rows'])} rungs{tiny}{state}"
 
 
 def short_data(name: str) -> str:
@@ -55,13 +74,43 @@ def short_data(name: str) -> str:
 def climb_table(climb: Climb) -> tuple[list[str], list[list[str]]]:
     """Return the heading and the rows of the table of a climb; a rung that failed says why in its second cell."""
     header = table_header(climb.content)
-    rows = [[*map(without_folders, row), *[""] * (len(header) - len(row))] for row in table_rows(climb.content)]
-    return header, rows
+    # The score beside the rung: on the screen of a phone the columns behind it lie beyond the edge.
+    score = next(place for place, name in enumerate(header) if name.endswith("[95 %]"))
+    order = [0, score, *(place for place in range(1, len(header)) if place != score)]
+    rows = []
+    for row in table_rows(climb.content):
+        cells = [row[place] for place in order] if len(row) == len(header) else row
+        rows.append([*map(without_folders, cells), *[""] * (len(header) - len(cells))])
+    return [header[place] for place in order], rows
 
 
 def climb_notes(climb: Climb) -> str:
     """Return what one must know to read the table, as Markdown."""
-    return harmless_markdown("\n".join(f"- {without_folders(note)}" for note in foot_notes(climb.content)))
+    notes = [_ceilings_in_words(without_folders(note)) for note in foot_notes(climb.content)]
+    return harmless_markdown("\n".join(f"- {note}" for note in ([_TINY, *notes] if is_tiny(climb) else notes)))
+
+
+def is_tiny(climb: Climb) -> bool:
+    """Tell whether networks were trained here for seconds on a made-up world, as `demos/tiny_ladder.py` does."""
+    trained = [
+        float(row["training_seconds"])
+        for row in climb.content["rows"]
+        if _kind(str(row["rung"])) in (KINDS["neural"], KINDS["pretrained"])
+        and isinstance(row.get("training_seconds"), (int, float))
+    ]
+    made_up = str(climb.content["dataset"]).startswith("world:")
+    return made_up and bool(trained) and max(trained) < _TINY_SECONDS
+
+
+def _ceilings_in_words(note: str) -> str:
+    """Return the note on what the grammar of a world tells, in words; another note as it is."""
+    if not note.startswith(_CEILINGS):
+        return note
+
+    def said(found: re.Match[str]) -> str:
+        return f"the best {found[2]} {_SEES[found[1] or 'bayes']} is {found[3]}"
+
+    return _CEILINGS + _CEILING.sub(said, note.removeprefix(_CEILINGS))
 
 
 def climb_points(climb: Climb, cost: str) -> tuple[pd.DataFrame, str, str]:
@@ -74,7 +123,7 @@ def climb_points(climb: Climb, cost: str) -> tuple[pd.DataFrame, str, str]:
     Returns:
         A table with `POINT_COLUMNS`; the title of the cost's axis; that of the score's.
     """
-    fact, unit = COSTS[cost]
+    fact, unit, axis = COSTS[cost]
     metric = climb.content["columns"][0]
     points, share = [], False
     for row in climb.content["rows"]:
@@ -90,7 +139,7 @@ def climb_points(climb: Climb, cost: str) -> tuple[pd.DataFrame, str, str]:
     name = str(metric).replace("_", " ")
     return (
         pd.DataFrame(points, columns=POINT_COLUMNS).astype({"cost": float, "score": float}),
-        f"log10 of {unit}",
+        f"{axis} (log scale: 0 is 1, 1 is 10, 2 is 100, 3 is 1,000)",
         f"{name} in %" if share else name,
     )
 

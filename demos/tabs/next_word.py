@@ -9,6 +9,7 @@ import pandas as pd
 from gradio.context import Context
 
 from shell.bars import clicks
+from shell.limits import TYPED_PER_READ
 from tabs.next_word_predictions import (
     COLUMNS,
     MOST_BARS,
@@ -76,12 +77,12 @@ def build(demo: Demo) -> None:
     """
     tab = Context.block
     gr.Markdown("Type. Each model says what it expects next. **Click a bar** to append its token.")
-    missing = gr.Markdown(_NO_MODEL, visible=not demo.store.names("language_model"))
+    missing = demo.without_models(_NO_MODEL, "language_model")
     models = demo.models("language_model", key="next_word.models", label=f"Models (at most {MOST_MODELS})", most=4)
     with gr.Row(equal_height=True):
         text = gr.Textbox(
-            _EXAMPLES[0][0], label="Text so far", lines=2, max_lines=6, max_length=MOST_CHARACTERS, scale=5,
-            min_width=260, elem_id="next_word-text",
+            _EXAMPLES[0][0], label="Text so far", lines=2, max_lines=6, scale=5,
+            max_length=TYPED_PER_READ * MOST_CHARACTERS, min_width=260, elem_id="next_word-text",
         )  # fmt: skip
         with gr.Column(scale=1, min_width=140):
             go = gr.Button("Predict", variant="primary", elem_id="next_word-go")
@@ -99,8 +100,8 @@ def build(demo: Demo) -> None:
     with gr.Accordion("The numbers of the bars", open=False):
         table = gr.Dataframe(_empty(COLUMNS), label="Next tokens", interactive=False, elem_id="next_word-table")
     gr.Markdown(
-        "### How surprised each model was\nBits above each token: 0 is certain, 1 more is half as probable. Darker is "
-        "less expected; the colours mean the same for all models. The last mark, such as `</s>`, ends the text."
+        "### How surprised each model was\nBits above each token: 0 is certain, 1 more is half as probable. Stronger "
+        "colour is less expected; colours mean the same for all models. The last mark, such as `</s>`, ends the text."
     )
     surprisal_html = gr.HTML(label="Surprisal of the text", elem_id="next_word-surprisal")
     totals = gr.Dataframe(
@@ -171,7 +172,8 @@ def build(demo: Demo) -> None:
         return next_word(text, models, *others) if models else ("", _empty(COLUMNS))
 
     def surprisal_live(text: str, models: list[str]) -> tuple[str, pd.DataFrame, pd.DataFrame]:
-        return surprisal(text, models) if models else ("", _empty(TOTALS), _empty(TRACE))
+        asked = models and str(text or "").strip()
+        return surprisal(text, models) if asked else ("", _empty(TOTALS), _empty(TRACE))
 
     for event in (*changes, *opened, bars.change, temperature.change, top_k.change):
         demo.plumbing(event, next_word_live, inputs, [result, table], concurrency_id="next_word", **live)

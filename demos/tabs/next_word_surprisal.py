@@ -21,7 +21,7 @@ from nlpladder.views.token_pieces import token_pieces
 from shell.limits import check_choices, check_text
 from tabs.next_word_predictions import MOST_CHARACTERS, MOST_MODELS, visible
 
-#: Bits of the darkest colour, the same whatever is typed: 1 in 4,096. End marks of unfinished texts go far beyond it.
+#: Bits of the strongest colour, the same whatever is typed: 1 in 4,096. End marks of unfinished texts go far beyond it.
 STRONGEST = 12.0
 TOTALS = ("model", "tokens", "bits", "bits/token", "bits/character", "bits/byte", "unknown tokens")
 TRACE = ("model", "word", "answered by", "n", "of", "gave up", "bits")
@@ -57,17 +57,15 @@ def surprises(store: Any, text: str, models: Sequence[str]) -> list[Surprise]:
 
     Args:
         store: See `shell.store.ModelStore`.
-        text: What is scored; nothing is asked of an empty one.
+        text: What is scored.
         models: Up to four names.
 
     Raises:
         DemoError: If an input is out of its bounds.
     """
-    whole = check_text(text, "The text", most=MOST_CHARACTERS, empty=True)
+    whole = check_text(text, "The text", most=MOST_CHARACTERS)
     names = check_choices(models, "Models", store.names("language_model"), most=MOST_MODELS)
     found: list[Surprise] = []
-    if not whole.strip():
-        return found
     for name in names:
         try:
             with store.use(name) as model:
@@ -80,7 +78,7 @@ def surprises(store: Any, text: str, models: Sequence[str]) -> list[Surprise]:
 
 
 def surprises_html(found: Sequence[Surprise]) -> str:
-    """Return the text once a model, each token the darker the less it was expected, its bits above it.
+    """Return the text once a model, each token the stronger in colour the less it was expected, its bits above it.
 
     Args:
         found: From `surprises`.

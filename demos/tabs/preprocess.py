@@ -9,6 +9,7 @@ import pandas as pd
 from gradio.context import Context
 
 from nlpladder.text.languages import LANGUAGES
+from shell.limits import MAX_CHARACTERS, TYPED_PER_READ
 from tabs import preprocess_counts as counts_view
 from tabs import preprocess_steps as steps_view
 from tabs import preprocess_subwords as subwords_view
@@ -28,7 +29,14 @@ def build(demo: Demo) -> None:
     """
     tab = Context.block
     gr.Markdown("What a model really reads. Type one text, or 2 to 5 lines to compare their words.")
-    text = gr.Textbox(EXAMPLES[0][0], label="Text", lines=4, max_lines=10, max_length=5000, elem_id="preprocess-text")
+    text = gr.Textbox(
+        EXAMPLES[0][0],
+        label="Text",
+        lines=4,
+        max_lines=10,
+        max_length=TYPED_PER_READ * MAX_CHARACTERS,
+        elem_id="preprocess-text",
+    )
     go = gr.Button("Show", variant="primary", elem_id="preprocess-go")
     demo.examples(EXAMPLES, [text])
     demo.remember("preprocess.text", text)

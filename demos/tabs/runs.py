@@ -98,7 +98,7 @@ def build(demo: Demo) -> None:
             card = gr.Markdown(parts["card"], elem_id="runs-card")
     demo.how_it_works(_HOW)
 
-    def updates(name: str) -> tuple[Any, ...]:
+    def updates(name: str | None) -> tuple[Any, ...]:
         parts = show_run(run_named(models_dir, name))
         curve, pictures = parts["losses"], parts["figures"]
         return (
@@ -112,11 +112,11 @@ def build(demo: Demo) -> None:
             gr.update(value=pictures, visible=bool(pictures)),
         )
 
-    def run(run: str) -> tuple[Any, ...]:
+    def run(run: str | None = None) -> tuple[Any, ...]:
         """Return what a run left behind.
 
         Args:
-            run: Its name: its folder below the models folder.
+            run: Its name: its folder below the models folder; the newest if not given.
 
         Returns:
             Facts; scores with intervals; losses by step; arguments; versions; the card as Markdown; a remark where

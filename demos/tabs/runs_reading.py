@@ -99,10 +99,15 @@ def find_climbs(models_dir: Path) -> list[Climb]:
 def run_named(models_dir: Path, name: Any) -> Run:
     """Return one of the runs that are there.
 
+    Args:
+        models_dir: Below it runs are looked for.
+        name: Of the run; None for the newest.
+
     Raises:
         DemoError: There is none of this name, or its record cannot be read.
     """
     folders = _named_folders(models_dir, "run.json")
+    name = _newest(folders, "run.json", "run") if name is None else name
     run = _read_run(folders[check_choice(name, "the runs", folders)], name)
     if run is None:
         raise DemoError(f"The record of {name} cannot be read: run.json is damaged. Train it again.")
@@ -112,10 +117,15 @@ def run_named(models_dir: Path, name: Any) -> Run:
 def climb_named(models_dir: Path, name: Any) -> Climb:
     """Return one of the climbs that are there.
 
+    Args:
+        models_dir: Below it climbs are looked for.
+        name: Of the climb; None for the newest.
+
     Raises:
         DemoError: There is none of this name, or its table cannot be read.
     """
     folders = _named_folders(models_dir, "ladder.json")
+    name = _newest(folders, "ladder.json", "climb") if name is None else name
     climb = _read_climb(folders[check_choice(name, "the climbs", folders)], name)
     if climb is None:
         raise DemoError(f"The table of {name} cannot be read: ladder.json is damaged. Climb it again.")
@@ -155,6 +165,20 @@ def _read_run(folder: Path, name: str) -> Run | None:
 def _read_climb(folder: Path, name: str) -> Climb | None:
     content = read_json(folder / "ladder.json")
     return None if content is None or not _is_ladder(content) else Climb(name, folder, content)
+
+
+def _newest(folders: Mapping[str, Path], file: str, what: str) -> str:
+    """Return the name of the folder whose file was written last."""
+    if not folders:
+        raise DemoError(f"There is no {what} here yet. `python demos/tiny_ladder.py` makes tiny ones.")
+
+    def written(name: str) -> float:
+        try:
+            return (folders[name] / file).stat().st_mtime
+        except OSError:  # gone meanwhile
+            return 0.0
+
+    return max(folders, key=written)
 
 
 def _named_folders(models_dir: Path, file: str) -> dict[str, Path]:

@@ -60,7 +60,7 @@ def metric_rows(run: Run) -> list[list[str]]:
             score_text(scores[name], interval=False),
             _interval(scores[name]) or "none",
             _count(scores[name]["n"]),
-            "higher" if scores[name].get("higher_is_better", True) else "lower",
+            _better(scores[name]),
             str(scores[name].get("note") or ""),
         ]
         for name in sorted(scores, key=lambda name: (name != lead, name))
@@ -173,6 +173,15 @@ def _plain_prose(text: str) -> str:
 
 def _inert(text: str) -> str:
     return _TAG.sub("<\u200b", text).replace("![", "!\u200b[")
+
+
+def _better(score: Mapping[str, Any]) -> str:
+    """Return which way a metric is better. A ratio of lengths is best at 1: older runs call it better when higher."""
+    if str(score.get("note") or "").startswith("Best at 1"):
+        return "nearer to 1"
+    if score.get("higher_is_better", True) is None:
+        return "neither"
+    return "higher" if score.get("higher_is_better", True) else "lower"
 
 
 def _scaled(score: Mapping[str, Any], key: str) -> str:

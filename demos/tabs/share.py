@@ -49,14 +49,21 @@ def shareable_runs(models_dir: Path) -> list[tuple[str, str]]:
 
 
 def share(
-    models_dir: Path, named: str, run: str, repo_id: str, public: bool, license: str, language: str, base_model: str
+    models_dir: Path,
+    named: str,
+    run: str | None,
+    repo_id: str,
+    public: bool,
+    license: str,
+    language: str,
+    base_model: str,
 ) -> tuple[str, str, pd.DataFrame, str, str]:
     """Return the command, the verdict, the files, the card's head and the card.
 
     Args:
         models_dir: Below it runs are looked for.
         named: How it is called in the command.
-        run: Name of the run.
+        run: Name of the run; None for the newest.
         repo_id: Where it would go.
         public: Make a new repository public.
         license: Of the model.
@@ -114,12 +121,17 @@ def build(demo: Demo) -> None:
     demo.remember("share.repository", repo_id)
 
     def push(
-        run: str, repository: str, public: bool, license: str, language: str, base_model: str
+        run: str | None = None,
+        repository: str = "user/name",
+        public: bool = False,
+        license: str = "",
+        language: str = "",
+        base_model: str = "",
     ) -> tuple[str, str, Any, str, str]:
         """Return the command that pushes a run to the Hub, and what it would send. Nothing is sent.
 
         Args:
-            run: Name of the run: its folder below the models folder.
+            run: Name of the run: its folder below the models folder; the newest if not given.
             repository: Where it would go, owner/name.
             public: Whether a new repository is public; it is private otherwise.
             license: Of the model, such as apache-2.0; may be empty.

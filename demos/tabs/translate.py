@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from nlpladder.views.heat_table import heat_table_html
-from shell.limits import check_choices
+from shell.limits import TYPED_PER_READ, check_choices
 from tabs.translate_search import MAPS, MOST_BEAMS, MOST_CHARACTERS, MOST_MODELS, Search, Translations, direction_of
 from tabs.translate_view import (
     HEADER,
@@ -75,7 +75,8 @@ def build(demo: Demo) -> None:
     reads = gr.Markdown(_directions(demo, models.value), elem_id="translate-directions")
     with gr.Row():
         text = gr.Textbox(
-            _EXAMPLES[0][0], label="Text to translate", lines=2, max_lines=6, max_length=MOST_CHARACTERS, min_width=280,
+            _EXAMPLES[0][0], label="Text to translate", lines=2, max_lines=6, min_width=280,
+            max_length=TYPED_PER_READ * MOST_CHARACTERS,
             elem_id="translate-text",
         )  # fmt: skip
         reference = gr.Textbox(

@@ -30,7 +30,7 @@ def build(demo: Demo) -> None:
     """
     tab = Context.block
     gr.Markdown("Words as points: which stand together, which are neighbours, and what directions between them mean.")
-    missing = gr.Markdown(NO_MODEL, visible=not demo.store.names(ABILITY))
+    missing = demo.without_models(NO_MODEL, ABILITY)
     models = demo.models(ABILITY, key="vectors.models", label="Models (one, or two side by side)", most=MAX_SPACES)
     opened = [tab.select] if isinstance(tab, gr.Tab) else []
     with gr.Tabs(elem_id="vectors-sections"):

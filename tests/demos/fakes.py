@@ -29,6 +29,7 @@ class FakeStore:
 
         self.models_dir = models_dir
         self.used: list[str] = []
+        self.skipped: list[str] = []
         self._models = {name: model for name, (model, _) in models.items()}
         self._entries = {
             name: ModelEntry(name, f"path/{name}", frozenset(abilities), "fake", 7, 28, (folders or {}).get(name))

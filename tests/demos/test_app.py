@@ -112,13 +112,16 @@ def test_the_page_names_no_other_machine(live_demo):
 def test_an_error_is_a_sentence_and_its_quotes_are_text():
     @telling
     def handler():
-        raise DemoError("There is no <b>model</b> here.")
+        raise DemoError("There is no <b>model</b><!-- --> here, but 'a' & 'b'.")
 
     import gradio as gr
 
-    with pytest.raises(gr.Error, match="&lt;b&gt;model&lt;/b&gt;") as caught:
+    with pytest.raises(gr.Error, match="b>model") as caught:
         handler()
     assert caught.value.print_exception is False
+    # Programs get it as it is, pages show it as HTML.
+    assert "'a' & 'b'" in caught.value.message
+    assert not re.search("<[A-Za-z/!?]", caught.value.message)
 
 
 def test_an_error_in_a_stream_is_told_after_what_was_streamed():

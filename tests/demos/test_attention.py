@@ -20,8 +20,9 @@ from nlpladder.models.pretrained.loading import load_model
 from nlpladder.models.sequence_classifier import SequenceClassifier
 from nlpladder.models.translation import Translator
 from shell.limits import DemoError
+from tabs.attention import bounds
 from tabs.attention_grid import clicked, grid_html
-from tabs.attention_view import PARTS, attention_view
+from tabs.attention_view import MOST_HEADS, MOST_LAYERS, PARTS, attention_view, shape_in, shape_text
 from tiny_text_to_text import tiny_t5_folder
 
 TEXT = "the film was good"
@@ -190,3 +191,20 @@ def test_a_picture_says_which_token_is_most_read():
     assert 'aria-label="Head 2, most read c, 80%"' in grid
     assert "<b>" not in grid
     np.testing.assert_allclose(pictures(grid), maps, atol=0.01)
+
+
+@pytest.mark.parametrize(("layers", "heads"), [(1, 1), (1, 4), (12, 12)])
+def test_the_sliders_end_where_the_model_ends(layers, heads):
+    layer, head = bounds(f"In this map, rows read. {shape_text(layers, heads)} Most read: a 50%.")
+    assert (layer["maximum"], head["maximum"]) == (layers, heads)
+
+
+@pytest.mark.parametrize("told", ["", None, 3, "It has many layers.", {"a": 1}])
+def test_sliders_stay_where_nothing_was_told(told):
+    assert shape_in(told) is None
+    assert all("maximum" not in update for update in bounds(told))
+
+
+def test_a_page_that_lies_about_the_layers_moves_no_slider_far():
+    assert shape_in("It has 9999 layers of 9999 heads.") == (MOST_LAYERS, MOST_HEADS)
+    assert shape_in("It has 99999 layers of 1 head.") is None

@@ -35,6 +35,16 @@ def test_links_are_not_followed_and_nothing_is_needed(tmp_path):
         bias_reports.report_tables(models, "link/run/bias")
     with pytest.raises(DemoError):
         bias_reports.report_tables(models, "../outside/run/bias")
+    main, parts, told, notes = bias_reports.report_tables(models, None)
+    assert main.empty
+    assert parts.empty
+    assert "recipes/evaluate_bias.py" in told
+    assert notes == ""
+
+
+def test_without_a_name_the_first_report_is_shown(tmp_path):
+    report(tmp_path, CONTENT)
+    assert len(bias_reports.report_tables(tmp_path, None)[0]) == 1
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,24 @@ def test_a_file_is_classified_row_by_row():
     assert "agree on 2 of 3 (67%)" in told
 
 
+def test_models_with_different_classes_are_not_compared_in_a_file():
+    three = ("bad", "good", "so-so")
+    models = {
+        "a": (Scripted([0.9, 0.1]), {"classify"}), "b": (Scripted([0.2, 0.7, 0.1], labels=three), {"classify"}),
+        "c": (Scripted([0.3, 0.7]), {"classify"}),
+    }  # fmt: skip
+    header, rows = file_predictions(FakeStore(models), ["one"], ["a", "b"])
+    assert "all agree" not in header
+    assert file_summary(header, rows).startswith("1 text. ")
+    assert "Models with different classes cannot agree" in file_summary(header, rows)
+    header, rows = file_predictions(FakeStore(models), ["one"], ["a", "b", "c"])
+    assert header[-1] == "all agree: a, c"
+    assert rows[0][-1] == "no"
+    assert "agree on 0 of 1 (0%). Models with different" in file_summary(header, rows)
+    header, rows = file_predictions(FakeStore(models), ["one"], ["a"])
+    assert "different" not in file_summary(header, rows)
+
+
 def test_too_many_rows_are_refused():
     store = FakeStore({"a": (Scripted([0.9, 0.1]), {"classify"})})
     with pytest.raises(DemoError, match="501 texts"):

@@ -43,7 +43,7 @@ def test_the_table_has_a_row_a_rung_and_says_why_one_failed(models_dir: Path) ->
     assert points["score"].tolist() == pytest.approx([50.0, 88.1])
     assert points["cost"].tolist()[0] == pytest.approx(1.69897)
     assert points["score with 95 % interval"].tolist()[1] == "88.1 % [86.1, 90.1]"
-    assert cost_title == "log10 of seconds"
+    assert cost_title == "seconds of training (log scale: 0 is 1, 1 is 10, 2 is 100, 3 is 1,000)"
     assert score_title == "accuracy in %"
     assert notes.startswith("- ")
     assert climb_choices(models_dir) == [("mine: classification, on reviews.csv, 3 rungs", "mine")]

@@ -185,8 +185,11 @@ def test_the_trace_names_the_n_gram_and_the_price(store):
         assert (row[6] == "–") == (not word.steps)
 
 
-def test_an_empty_text_asks_no_model(store):
-    assert surprises(store, " ", ["lstm"]) == []
+def test_an_empty_text_has_no_surprisal_and_is_told_so(store):
+    before = len(store.used)
+    with pytest.raises(DemoError, match="The text is empty"):
+        surprises(store, " ", ["lstm"])
+    assert len(store.used) == before
     assert totals_table([]).empty
     assert trace_table([]).columns.tolist()[0] == "model"
     assert predict(store, "", ["lstm"])[0].found is not None

@@ -115,7 +115,7 @@ def test_the_axes_come_after_the_points(models_dir: Path) -> None:
     page = page_of(models_dir)
     plot = next(block for block in page.blocks.values() if block.elem_id == "ladder-plot")
     for function in page.fns.values():
-        if plot not in function.outputs:
+        if plot not in function.outputs or function.trigger_only_on_failure:
             continue
         answer = function.fn(*(["mine", "parameters"] if function.inputs else []))
         update = answer if len(function.outputs) == 1 else answer[function.outputs.index(plot)]
@@ -123,4 +123,4 @@ def test_the_axes_come_after_the_points(models_dir: Path) -> None:
     after = [function for function in page.fns.values() if function.outputs == [plot]]
     assert len(after) == 3
     assert all(function.trigger_after is not None for function in after)
-    assert after[0].fn("mine", "parameters")["x_title"] == "log10 of parameters"
+    assert after[0].fn("mine", "parameters")["x_title"].startswith("parameters (log scale")

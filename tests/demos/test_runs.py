@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demos.run_folders import PNG, make_climb, make_run
+from demos.run_folders import PNG, make_climb, make_run, score
 from shell.limits import DemoError
 from tabs.runs import run_choices, show_run
 from tabs.runs_figures import figures
-from tabs.runs_reading import find_climbs, find_runs, read_json, run_named, without_folders
+from tabs.runs_reading import climb_named, find_climbs, find_runs, read_json, run_named, without_folders
 from tabs.runs_tables import (
     argument_rows,
     card_text,
@@ -66,12 +67,34 @@ class TestReading:
         (tmp_path / "run.json").symlink_to(tmp_path / "secret.json")
         assert read_json(tmp_path / "run.json") is None
 
-    @pytest.mark.parametrize("name", ["../elsewhere", "/etc", "", None, ["lstm"], "lstm/", "ltsm"])
+    @pytest.mark.parametrize("name", ["../elsewhere", "/etc", "", ["lstm"], "lstm/", "ltsm"])
     def test_only_names_of_the_list_are_opened(self, name: object, tmp_path: Path) -> None:
         make_run(tmp_path / "elsewhere")
         make_run(tmp_path / "outputs" / "lstm")
         with pytest.raises(DemoError):
             run_named(tmp_path / "outputs", name)
+
+    def test_without_a_name_the_newest_is_opened(self, tmp_path: Path) -> None:
+        with pytest.raises(DemoError, match="no run here yet"):
+            run_named(tmp_path, None)
+        with pytest.raises(DemoError, match="no climb here yet"):
+            climb_named(tmp_path, None)
+        for age, name in enumerate(("a", "b", "c")):
+            file = make_run(tmp_path / name) / "run.json"
+            os.utime(file, (1e9 + (age == 1), 1e9 + (age == 1)))
+        assert run_named(tmp_path, None).name == "b"
+
+    def test_a_ratio_is_best_at_one(self, tmp_path: Path) -> None:
+        folder = make_run(tmp_path / "run")
+        metrics = json.loads((folder / "metrics.json").read_text())
+        scores = {
+            "length_ratio": {**score("length_ratio", 0.9), "note": "Best at 1, where lengths are equal."},
+            "loss": {**score("loss", 0.9), "higher_is_better": False}, "accuracy": score("accuracy", 0.9),
+            "tokens": {**score("tokens", 0.9), "higher_is_better": None},
+        }  # fmt: skip
+        (folder / "metrics.json").write_text(json.dumps({**metrics, "scores": scores}))
+        ways = {row[0]: row[4] for row in metric_rows(find_runs(tmp_path)[0])}
+        assert ways == {"length ratio": "nearer to 1", "loss": "lower", "accuracy": "higher", "tokens": "neither"}
 
     def test_folders_of_this_machine_are_cut(self) -> None:
         assert without_folders("/home/ada/data/reviews.csv") == "reviews.csv"

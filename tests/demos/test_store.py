@@ -47,6 +47,26 @@ def test_what_is_broken_hidden_or_linked_is_not_listed(models_dir, tmp_path):
     assert {entry.name for entry in find_models(models_dir)} == {"first", "third", "climb/majority/seed-0"}
 
 
+def test_links_that_are_not_followed_are_named(models_dir, tmp_path):
+    save_classifier(tmp_path / "elsewhere")
+    for name in ("link", ".hidden", "climb/deep"):
+        (models_dir / name).symlink_to(tmp_path / "elsewhere")
+    (models_dir / "file").symlink_to(tmp_path / "elsewhere" / "config.json")
+    (models_dir / "gone").symlink_to(tmp_path / "nowhere")
+    (models_dir / "first" / "inside").symlink_to(tmp_path / "elsewhere")
+    store = ModelStore(models_dir, max_bytes=10**9)
+    assert store.skipped == ["climb/deep", "link"]
+    assert "link" not in {entry.name for entry in store.entries()}
+    (models_dir / "link").unlink()
+    store.refresh()
+    assert store.skipped == ["climb/deep"]
+    assert ModelStore(tmp_path / "nothing", max_bytes=1).skipped == []
+    for number in range(30):
+        (models_dir / f"link{number}").symlink_to(tmp_path / "elsewhere")
+    store.refresh()
+    assert len(store.skipped) == 10
+
+
 def test_a_pickle_is_not_opened(models_dir):
     folder = models_dir / "pickled"
     folder.mkdir()
