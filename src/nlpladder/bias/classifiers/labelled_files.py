@@ -44,7 +44,7 @@ def load_labelled_texts(
         revision: Not used: files lie on disk.
 
     Raises:
-        DataError: If the file can not be read, lacks the text or a named column, or no text belongs to any group.
+        DataError: If the file cannot be read, lacks the text or a named column, or no text belongs to any group.
     """
     from nlpladder.bias.lexicon import IDENTITY_TERMS
 

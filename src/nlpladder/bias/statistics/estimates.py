@@ -246,7 +246,7 @@ def function_of_sums(
 ) -> Estimate:
     """Estimate a function of sums over items: a ratio, a slope, a difference of shares.
 
-    What a cluster adds is no sum here, so that signs can not be flipped: p is that of Student's t with the jackknife's
+    What a cluster adds is no sum here, so that signs cannot be flipped: p is that of Student's t with the jackknife's
     standard error over clusters (Tukey 1958), never below what sign flips of so many clusters could give.
 
     Args:
@@ -343,6 +343,6 @@ def _notes(note: str, count: int, *, tested: bool) -> str:
         both = "Interval and p-value rest on {} clusters and are rough."
         words = (both if tested else "The interval rests on {} clusters and is rough.").format(count)
         if tested and smallest_p(count) > LEVEL:
-            words += f" So few can not give a p-value below {smallest_p(count):g}."
+            words += f" So few cannot give a p-value below {smallest_p(count):g}."
         parts.append(words)
     return " ".join(parts)
