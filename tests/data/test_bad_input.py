@@ -96,6 +96,40 @@ def test_evaluation_label_never_seen_in_training(tmp_path, write):
     assert "Did you mean 'pos'?" in message
 
 
+def test_a_misspelt_label_is_named_with_its_line_and_the_label_that_was_meant(write):
+    message = refusal(write("text,label\n" + GOOD + "a typo,negg\n"))
+    assert "too few rows of the classes 'negg' (1: line 22; did you mean 'neg'?)" in message
+    message = refusal(write("text,label\n" + "odd,qqq\n" + GOOD + "odd,qqq\nmore,zzz\n"))
+    assert "'qqq' (1: lines 2, 23)" in message  # two copies of one text
+    assert "'zzz' (1: line 24)" in message
+    assert "did you mean" not in message
+
+
+def test_all_mistakes_of_labels_are_told_at_once(tmp_path, write):
+    message = refusal(write("text,label\nno label here,\n" + GOOD + "a typo,negg\n"))
+    assert "1 row without a label (label): line 2" in message
+    assert " Also: " in message
+    assert "'negg' (1: line 23; did you mean 'neg'?)" in message
+    assert message.count("data.csv") == 2
+    assert "'negg'" in refusal(tmp_path / "data.csv", drop_bad_rows=True)
+
+    (tmp_path / "s").mkdir()
+    write("text,label\nno label,\n" + GOOD, "s/train.csv")
+    write("text,label\n,pos\n" + GOOD + "odd,Positive\n", "s/test.csv")
+    message = refusal(tmp_path / "s")
+    parts = message.split(" Also: ")
+    assert len(parts) == 3
+    assert "train.csv (train" in parts[0]
+    assert "1 row without text: line 2" in parts[1]
+    assert "'Positive' never occurs" in parts[2]
+
+
+def test_one_mistake_is_told_as_before_and_a_file_without_any_good_row_once(write):
+    message = refusal(write("text,label\nno label here,\n" + GOOD))
+    assert "Also" not in message
+    assert refusal(write("text,label\n,pos\n,neg\n")).count("no row with a text and a label") <= 1
+
+
 def test_wrong_encoding_names_byte_line_and_remedy(write):
     path = write(("text,label\n" + GOOD).encode() + "café,pos\n".encode("latin-1"))
     message = refusal(path)
@@ -202,7 +236,7 @@ def test_one_class_only(write):
 
 def test_class_with_fewer_rows_than_splits(write):
     message = refusal(write("text,label\n" + GOOD + "rare one,other\nrare two,other\n"))
-    assert "'other' (2)" in message
+    assert "'other' (2: lines 22, 23)" in message
     assert "needs 3 different texts" in message
 
 

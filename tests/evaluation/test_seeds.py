@@ -84,8 +84,8 @@ def test_p_belongs_to_the_interval():
         value, values = generator.normal(), generator.normal(size=(2, 4))
         low, high, p_value = combined_interval(value, 0.1, list(values), 0.95)
         assert (low <= 0 <= high) == (p_value >= 0.05)
-    assert combined_interval(0.0, 0.0, [], 0.95) == (0.0, 0.0, 1.0)
-    assert combined_interval(0.5, 0.0, [], 0.95) == (0.5, 0.5, 0.0)
+    assert combined_interval(0.0, 0.0, [], 0.95) is None
+    assert combined_interval(0.5, 0.0, [np.full(3, 0.5)], 0.95) is None
     low, high, p_value = combined_interval(1.96, 1.0, [], 0.95)
     assert (low, high, p_value) == pytest.approx((0.0, 3.92, 0.05), abs=1e-3)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BoolArray = npt.NDArray[np.bool_]
+#: From the number of a class to the places of its rows, such as "lines 3 and 9".
+Where = Callable[[int], str]
 
 
 def without_text(texts: pa.ChunkedArray) -> BoolArray:
@@ -89,7 +91,9 @@ def class_counts(values: npt.NDArray[np.generic], codec: LabelCodec) -> npt.NDAr
     return np.bincount(values.astype(np.int64), minlength=len(codec.names))
 
 
-def check_classes(place: str, values: npt.NDArray[np.generic], codec: LabelCodec, *, parts: int) -> list[str]:
+def check_classes(
+    place: str, values: npt.NDArray[np.generic], codec: LabelCodec, *, parts: int, where: Where | None = None
+) -> list[str]:
     """Check that there are classes to tell apart and enough rows of each for the splits to be cut.
 
     Args:
@@ -97,6 +101,7 @@ def check_classes(place: str, values: npt.NDArray[np.generic], codec: LabelCodec
         values: The training labels.
         codec: Their meaning.
         parts: Into how many splits the training rows will be cut.
+        where: Where the rows of a class stand, so that a misspelt label is found in the file.
 
     Returns:
         Notes, for example on declared classes without rows.
@@ -112,7 +117,7 @@ def check_classes(place: str, values: npt.NDArray[np.generic], codec: LabelCodec
                 f"{place}: every training label is the number {float(values[0])}: there is nothing to learn."
             )
         return []
-    check_class_counts(place, class_counts(values, codec), len(values), codec, parts=parts)
+    check_class_counts(place, class_counts(values, codec), len(values), codec, parts=parts, where=where)
     return absent_classes(class_counts(values, codec), codec)
 
 
@@ -122,7 +127,15 @@ def absent_classes(counts: npt.NDArray[np.int64], codec: LabelCodec) -> list[str
     return [f"Declared classes without training rows: {', '.join(absent)}."] if absent else []
 
 
-def check_class_counts(place: str, counts: npt.NDArray[np.int64], rows: int, codec: LabelCodec, *, parts: int) -> None:
+def check_class_counts(
+    place: str,
+    counts: npt.NDArray[np.int64],
+    rows: int,
+    codec: LabelCodec,
+    *,
+    parts: int,
+    where: Where | None = None,
+) -> None:
     """Check the number of training rows of each class; see `check_classes`."""
     present = int((counts > 0).sum())
     if codec.task == "multi_label":
@@ -142,11 +155,20 @@ def check_class_counts(place: str, counts: npt.NDArray[np.int64], rows: int, cod
         )
     short = [(name, int(count)) for name, count in zip(codec.names, counts, strict=True) if 0 < count < parts]
     if short:
-        listed = ", ".join(f"{name!r} ({count})" for name, count in short[:10])
+        frequent = [name for name, count in zip(codec.names, counts, strict=True) if count >= parts]
+        listed = ", ".join(_short_class(name, count, codec, frequent, where) for name, count in short[:10])
         raise DataError(
             f"{place}: too few rows of the classes {listed}: cutting {parts} splits needs {parts} different texts of "
             "each class. Add rows, remove or merge these classes, or give train, validation and test files of your own."
         )
+
+
+def _short_class(name: str, count: int, codec: LabelCodec, frequent: list[str], where: Where | None) -> str:
+    """Return ``'godo' (1: line 7; did you mean 'good'?)``."""
+    details = [f"{count}: {where(codec.names.index(name))}" if where else str(count)]
+    hint = did_you_mean(name, frequent).strip()
+    details += [hint[0].lower() + hint[1:]] if hint else []
+    return f"{name!r} ({'; '.join(details)})"
 
 
 def text_digests(texts: pa.ChunkedArray, seed: int = 0) -> npt.NDArray[np.int64]:

@@ -133,3 +133,37 @@ def read_labelled(
     checks.check_known_labels(split, source.places, encoded, codec)
     notes = [f"Dropped from {split}: {problem}." for problem in problems]
     return LabelledSplit(source, texts, checks.text_digests(texts), encoded.values, rows), notes
+
+
+def read_all_labelled(
+    sources: Mapping[str, SourceSplit], columns: TextColumns, codec: LabelCodec, *, drop_bad_rows: bool
+) -> tuple[dict[str, LabelledSplit], list[str], list[str]]:
+    """Read all splits, and go on after a mistake, so that one message can tell of all.
+
+    Returns:
+        The splits that could be read; notes on dropped rows; and complaints. With complaints the splits are for
+        further checks only: their bad rows are left out.
+    """
+    splits: dict[str, LabelledSplit] = {}
+    notes: list[str] = []
+    complaints: list[str] = []
+    for split, source in sources.items():
+        for drop in dict.fromkeys((drop_bad_rows, True)):
+            try:
+                splits[split], dropped = read_labelled(split, source, columns, codec, drop_bad_rows=drop)
+            except DataError as error:
+                complaints += [str(error)] if str(error) not in complaints else []
+                continue
+            notes += dropped
+            break
+    return splits, notes, complaints
+
+
+def refuse_all(complaints: Sequence[str]) -> None:
+    """Refuse a data set with all that is wrong with it in one message.
+
+    Raises:
+        DataError: If there is a complaint.
+    """
+    if complaints:
+        raise DataError(" Also: ".join(complaints))

@@ -17,7 +17,8 @@ from nlpladder.data.labelled_split import (
     declared_names,
     evaluation_sources,
     label_values,
-    read_labelled,
+    read_all_labelled,
+    refuse_all,
     table_of,
 )
 from nlpladder.data.labels import LabelCodec, distinct_values
@@ -135,11 +136,19 @@ def build_dataset(source: str, read: ReadSource, options: LoadOptions) -> TextDa
         task=options.task, separator=options.label_separator,
     )  # fmt: skip
     notes += codec.notes
-    splits = {}
-    for split, found in {"train": train, **evaluation}.items():
-        splits[split], dropped = read_labelled(split, found, columns, codec, drop_bad_rows=options.drop_bad_rows)
-        notes += dropped
-    rows_of, split_notes = plan_splits(splits, codec, options)
+    splits, dropped, complaints = read_all_labelled(
+        {"train": train, **evaluation}, columns, codec, drop_bad_rows=options.drop_bad_rows
+    )
+    notes += dropped
+    if complaints and "train" not in splits:
+        refuse_all(complaints)
+    try:
+        rows_of, split_notes = plan_splits(splits, codec, options)
+    except DataError as error:
+        if not complaints:
+            raise
+        refuse_all([*complaints, str(error)])
+    refuse_all(complaints)
     notes += split_notes
     notes += shrink(splits, rows_of, codec, options)
     finished = {
@@ -173,7 +182,12 @@ def plan_splits(
         return planned, [*notes, *checks.check_classes(place, values, codec, parts=1)]
     copies = train.digests[train.rows]
     _, first = np.unique(copies, return_index=True)
-    notes += checks.check_classes(place, values[np.sort(first)], codec, parts=len(missing) + 1)
+    places = train.source.places
+
+    def where(label: int) -> str:
+        return places.first(train.rows[values == label])
+
+    notes += checks.check_classes(place, values[np.sort(first)], codec, parts=len(missing) + 1, where=where)
     strata = strata_of(values, codec.task)
     parts = cut(strata, copies, tuple(missing.values()), options.split_seed, every_stratum=codec.task == "single_label")
     for split, rows in zip(("train", *missing), parts, strict=True):

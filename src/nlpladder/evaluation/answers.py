@@ -129,12 +129,20 @@ class AnswerStatistics(ExampleStatistics):
     @property
     def measures(self) -> Mapping[str, Measure]:
         """The scores by name; those of the two kinds of question only where there are both."""
-        found = {"exact_match": Measure(), "f1": Measure()}
+        found = {"exact_match": Measure(kind="share"), "f1": Measure(kind="mean")}
         if (self.columns[:, 0] > self.columns[:, 3]).any():
-            with_answer = Measure(undefined="No question has an answer.")
-            found |= {"has_answer_exact_match": with_answer, "has_answer_f1": with_answer}
-            found["no_answer_accuracy"] = Measure(undefined="Every question has an answer.")
+            none = "No question has an answer."
+            found["has_answer_exact_match"] = Measure(undefined=none, kind="share")
+            found["has_answer_f1"] = Measure(undefined=none, kind="mean")
+            found["no_answer_accuracy"] = Measure(undefined="Every question has an answer.", kind="share")
         return found
+
+    def trials(self, metric: str) -> float:
+        """Return how many questions a score is about: all, those with an answer, or those without."""
+        questions, answerable = self.columns[:, 0].sum(), self.columns[:, 3].sum()
+        if metric.startswith("has_answer"):
+            return float(answerable)
+        return float(questions - answerable if metric == "no_answer_accuracy" else questions)
 
     def values(self, sums: Float) -> dict[str, Float]:
         """Return each score from sums of the columns, shape (…, 6); NaN where there are no such questions."""

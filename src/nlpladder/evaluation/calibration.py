@@ -95,11 +95,16 @@ def reliability_bins(
     return result
 
 
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return the interval of a share by Wilson (1927), which holds for small counts and shares near 0 or 1.
 
+    Args:
+        successes: Such as the number of right answers.
+        trials: Such as the number of answers; an effective number of trials may be a fraction.
+        confidence: Level.
+
     Raises:
-        DataError: If there is no trial.
+        DataError: If there is less than one trial.
     """
     from statistics import NormalDist
 

@@ -15,7 +15,6 @@ from nlpladder.evaluation.intervals import check_confidence
 from nlpladder.evaluation.metrics import metric_spec
 from nlpladder.evaluation.multiple_testing import holm
 from nlpladder.evaluation.paired_tests import (
-    bootstrap_test,
     build_pair,
     difference_replicates,
     mcnemar_exact,
@@ -34,7 +33,7 @@ class Comparison:
         system_b: Name of B.
         metric: Name of the metric.
         difference: A minus B; with several seeds, mean minus mean.
-        low: Lower end of the interval of the difference.
+        low: Lower end of the interval of the difference; None where all resamples are alike and it has none.
         high: Upper end.
         confidence: Level of the interval (of this pair alone, not corrected for the number of pairs).
         n: Number of examples.
@@ -53,8 +52,8 @@ class Comparison:
     system_b: str
     metric: str
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     confidence: float
     n: int
     seeds: tuple[int, int]
@@ -126,7 +125,7 @@ def compare_systems(
         except DataError as error:
             raise DataError(f"{after} against {before}: {error}") from error
         replicates = difference_replicates(pair, resamples=resamples, seed=seed, groups=groups)
-        low, high, p_bootstrap = bootstrap_test(pair.difference, replicates, confidence)
+        low, high, p_bootstrap = pair.bootstrap_test(replicates, confidence, groups)
         p_values: dict[str, float | None] = {
             "approximate_randomization": None,
             "mcnemar_exact": None,
@@ -143,8 +142,10 @@ def compare_systems(
         if max(seeds) > 1:
             repeated = [values for values in pair.values if len(values) > 1]
             variance = float(np.var(replicates, ddof=1))
-            low, high, p_total = combined_interval(pair.difference, variance, repeated, confidence)
-            p_values["seeds_and_examples"], test = p_total, "seeds_and_examples"
+            # Without any variance, over seeds or examples, what the bootstrap said of the examples stands.
+            combined = combined_interval(pair.difference, variance, repeated, confidence)
+            low, high, p_values["seeds_and_examples"] = combined or (low, high, p_bootstrap)
+            test = "seeds_and_examples"
             alone = after if seeds[0] == 1 else before
             note = f"{alone} has one seed: its variance over seeds is not covered." if min(seeds) == 1 else ""
         p_value = p_values[test]

@@ -18,10 +18,11 @@ import numpy as np
 
 from nlpladder.errors import ConfigError
 from nlpladder.evaluation.analogies import AnalogySet, answer_analogies, load_analogies
+from nlpladder.evaluation.closed_intervals import has_no_spread, is_small_share, share_interval
 from nlpladder.evaluation.comparison import Comparison
 from nlpladder.evaluation.intervals import Score
 from nlpladder.evaluation.multiple_testing import holm
-from nlpladder.evaluation.paired_tests import bootstrap_test, build_pair, difference_replicates
+from nlpladder.evaluation.paired_tests import build_pair, difference_replicates
 from nlpladder.evaluation.resampling import bootstrap
 from nlpladder.evaluation.seeds import SeedScore, combined_interval, score_seeds, summarise
 from nlpladder.evaluation.word_pairs import WordPairs, load_word_pairs
@@ -158,13 +159,14 @@ def _compared(
     """
     pair = build_pair(second, first, labels=judged, metric="spearman", task="regression")
     replicates = difference_replicates(pair, resamples=_RESAMPLES, seed=0, groups=None)
-    low, high, p_value = bootstrap_test(pair.difference, replicates, 0.95)
+    low, high, p_value = pair.bootstrap_test(replicates, 0.95, None)
     p_values: dict[str, float | None] = {"paired_bootstrap": p_value}
     test, note = "paired_bootstrap", "One seed each: the test is about these two trained spaces."
     repeated = [values for values in pair.values if len(values) > 1]
     if repeated:
         variance = float(np.var(replicates, ddof=1))
-        low, high, p_value = combined_interval(pair.difference, variance, repeated, 0.95)
+        combined = combined_interval(pair.difference, variance, repeated, 0.95)
+        low, high, p_value = combined or (low, high, p_value)
         p_values["seeds_and_examples"] = p_value
         test, note = "seeds_and_examples", ""
     return Comparison(
@@ -188,6 +190,9 @@ def _accuracy(answers: np.ndarray) -> SeedScore:
     low, high = np.quantile(replicates, [0.025, 0.975]).tolist()
     method = f"percentile bootstrap interval, {_RESAMPLES:,} resamples of questions, seed 0"
     values = answers.mean(axis=1)
+    if has_no_spread(replicates) or (len(values) == 1 and is_small_share(float(values[0]), questions)):
+        closed = share_interval(float(values[0]), questions, 0.95, unit_name="questions")
+        low, high, method = closed.low, closed.high, closed.method
     base = Score(ANALOGIES, float(values[0]), low, high, questions, 0.95, method, True, "%")
     return summarise(base, values.tolist(), float(np.var(replicates, ddof=1)), (0.0, 1.0))
 

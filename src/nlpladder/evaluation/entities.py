@@ -122,7 +122,7 @@ class EntityStatistics(TaggedStatistics):
     def measures(self) -> Mapping[str, Measure]:
         """The scores by name; ``entity_f1_PER`` is the F1 of the type PER."""
         shared = ("entity_f1", "entity_precision", "entity_recall", *(f"entity_f1_{kind}" for kind in self.kinds))
-        empty = Measure(undefined="The sentences have no words.")
+        empty = Measure(undefined="The sentences have no words.", kind="mean")
         return {**dict.fromkeys(shared, Measure(undefined=_NONE)), "token_accuracy": empty}
 
     def values(self, sums: Float) -> dict[str, Float]:

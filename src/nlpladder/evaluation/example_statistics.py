@@ -14,12 +14,20 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import ConfigError, DataError, did_you_mean
+from nlpladder.evaluation.closed_intervals import (
+    ClosedInterval,
+    end_interval,
+    has_no_spread,
+    is_small_share,
+    no_interval,
+    share_interval,
+)
 from nlpladder.evaluation.intervals import Score, check_confidence, need_two
 from nlpladder.evaluation.resampling import bootstrap, check_resampling
 from nlpladder.evaluation.seeds import SeedScore, summarise
@@ -38,6 +46,8 @@ class Measure:
         high: Largest possible value, or None.
         note: What a reader must know.
         undefined: Why there may be no value.
+        kind: ``"share"`` of the examples, ``"mean"`` over examples of values from 0 to 1 (which may be weighted), or
+            neither. Both have an interval where all resamples are alike, see ``closed_intervals``.
     """
 
     unit: str = "%"
@@ -46,6 +56,7 @@ class Measure:
     high: float | None = 1.0
     note: str = ""
     undefined: str = "It is undefined on these examples."
+    kind: Literal["share", "mean", ""] = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,10 @@ class ExampleStatistics:
     def values(self, sums: Float) -> dict[str, Float]:
         """Return each score, shape (…,), from sums of the columns, shape (…, counts); NaN where it is undefined."""
         raise NotImplementedError
+
+    def trials(self, metric: str) -> float:
+        """Return of how many examples, or effectively so many, a share or mean is one; `metric` names it."""
+        return float(len(self))
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -162,9 +177,19 @@ def score_statistics(
             low, high = (float(end) for end in np.quantile(drawn, [tail, 1.0 - tail]))
             variance = float(np.var(drawn, ddof=1))
         said = method if len(seeds) == 1 else f"variance over {len(seeds)} seeds plus {method}"
-        if 0 < len(drawn) < resamples:
-            said = f"{said}; undefined, hence left out, in {resamples - len(drawn):,} of them"
+        lost = resamples - len(drawn)
+        left_out = f"; undefined, hence left out, in {lost:,} of them" if 0 < lost < resamples else ""
+        said += left_out
         score = _score(name, measure, float(values[0]), low, high, examples, confidence, said)
+        alike = has_no_spread(drawn) and (len(seeds) == 1 or has_no_spread(values))
+        small = measure.kind == "share" and len(seeds) == 1 and is_small_share(float(values[0]), kind.trials(name))
+        if score.value is not None and (alike or small):
+            closed = _closed(measure, score.value, kind, name, confidence)
+            note = " ".join(part for part in (score.note, closed.note) if part)
+            score = dataclasses.replace(
+                score, low=closed.low, high=closed.high, method=closed.method + left_out, note=note
+            )
+            variance = 0.0 if alike else variance
         scores[name] = summarise(score, values.tolist(), variance, (measure.low, measure.high))
     return scores
 
@@ -245,6 +270,20 @@ def replicates(seeds: Sequence[ExampleStatistics], *, resamples: int, seed: int)
     sums = bootstrap(np.where(missing, 0.0, columns), resamples=resamples, seed=seed).sums
     sums[:, missing] = np.nan
     return [one.values(sums[:, width * number : width * (number + 1)]) for number, one in enumerate(seeds)]
+
+
+def _closed(
+    measure: Measure, value: float, statistics: ExampleStatistics, name: str, confidence: float
+) -> ClosedInterval:
+    """Return the interval of a score whose resamples are all alike or too few, or the statement that it has none."""
+    unit_name, trials = statistics.unit_name, statistics.trials(name) if measure.kind else 0.0
+    found = None
+    if measure.kind == "share" and trials:
+        found = share_interval(value, trials, confidence, unit_name=unit_name)
+    elif measure.kind == "mean":
+        found = end_interval(value, trials, confidence, unit_name=unit_name, what="which bounds the mean of all")
+    best = measure.high if measure.higher_is_better else measure.low if measure.higher_is_better is False else None
+    return found or no_interval(value, best, len(statistics), unit_name=unit_name)
 
 
 def _score(

@@ -38,9 +38,9 @@ _SENTENCE = len(sentence_statistics.COLUMNS)
 _TEXTS = sentence_statistics.COLUMNS.index("sentences")
 #: The scores by name, what most readers ask for first.
 MEASURES: Mapping[str, Measure] = {
-    "exact_match": Measure(),
-    "token_f1": Measure(),
-    **dict.fromkeys(ROUGE_TYPES, Measure()),
+    "exact_match": Measure(kind="share"),
+    "token_f1": Measure(kind="mean"),
+    **dict.fromkeys(ROUGE_TYPES, Measure(kind="mean")),
     **{name: sentence_statistics.MEASURES[name] for name in ("bleu", "bleu_lowercase", "chrf", "ter")},
     "length_ratio": Measure(
         "", higher_is_better=None, high=None, note="Best at 1, where texts are as long as their references.",

@@ -12,15 +12,33 @@ import numpy.typing as npt
 
 from nlpladder.errors import ConfigError, DataError, did_you_mean
 from nlpladder.evaluation.classification import calibrated_error_limit
+from nlpladder.evaluation.closed_intervals import (
+    NO_INTERVAL,
+    ClosedInterval,
+    area_interval,
+    effective_trials,
+    end_interval,
+    group_sizes,
+    has_no_spread,
+    is_small_share,
+    no_interval,
+    recall_interval,
+    share_interval,
+)
 from nlpladder.evaluation.inputs import check_predictions, check_task, default_label_names
 from nlpladder.evaluation.metrics import METRICS, MetricSpec, absent_classes, name_list, undefined_reason
 from nlpladder.evaluation.resampling import Groups, bootstrap, check_resampling, group_indices
 from nlpladder.evaluation.sums import metric_plan
+from nlpladder.protocols import Task
 
 Float = npt.NDArray[np.float64]
 
 #: Metrics whose plug-in estimate is biased upwards, and that use the basic interval.
 BIASED_UPWARDS = frozenset({"expected_calibration_error", "adaptive_calibration_error"})
+#: Metrics that are a share of the examples, by task.
+SHARES = frozenset({("single_label", "accuracy"), ("single_label", "f1_micro"), ("multi_label", "subset_accuracy")})
+#: Metrics that are a mean over the examples of values from 0 to 1.
+_BOUNDED_MEANS = frozenset({("multi_label", "hamming_loss"), ("multi_label", "label_ranking_average_precision")})
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,8 @@ class Score:
     def format(self, decimals: int | None = None) -> str:
         """Return ``"82.1 [80.3, 83.8]"``: shares times 100 with one decimal, others with three.
 
+        Where all resamples are alike there is none, and it says so: ``"100.0 (n = 12: no interval)"``.
+
         Args:
             decimals: Digits after the point; None chooses by the unit.
         """
@@ -83,7 +103,7 @@ class Score:
         digits = (1 if self.unit in ("%", "points") else 3) if decimals is None else decimals
         text = f"{self.value * factor:.{digits}f}"
         if self.low is None or self.high is None:
-            return text
+            return f"{text} (n = {self.n:,}: no interval)" if self.method.startswith(NO_INTERVAL) else text
         return f"{text} [{self.low * factor:.{digits}f}, {self.high * factor:.{digits}f}]"
 
 
@@ -99,6 +119,9 @@ def score_predictions(
     groups: Groups | None = None,
 ) -> dict[str, Score]:
     """Return every metric of the task with a bootstrap interval (Efron and Tibshirani 1993, chapter 13).
+
+    Where all resamples have the same value, and for shares of few examples, the interval is one of
+    ``nlpladder.evaluation.closed_intervals``, or there is none; `Score.method` says so.
 
     Args:
         labels: As in ``check_predictions``.
@@ -134,16 +157,57 @@ def score_predictions(
             reason = undefined_reason(name, truth, scores, known_task, label_names)
             results[name] = _score(spec, None, None, None, examples, confidence, "", reason)
             continue
-        low, high, kind, warning = replicate_interval(spec, value, replicates[name][:used], confidence)
+        drawn_values = replicates[name][:used]
+        small = groups is None and (known_task, name) in SHARES and is_small_share(value, examples)
+        if small or has_no_spread(drawn_values):
+            closed = closed_interval(spec, value, truth, task=known_task, confidence=confidence, groups=groups)
+            said = " ".join(part for part in (note, closed.note) if part)
+            results[name] = _score(spec, value, closed.low, closed.high, examples, confidence, closed.method, said)
+            continue
+        low, high, kind, warning = replicate_interval(spec, value, drawn_values, confidence)
         if name in BIASED_UPWARDS and low is not None:
             adaptive, tail = name == "adaptive_calibration_error", (1.0 + confidence) / 2.0
             if value <= calibrated_error_limit(scores, adaptive=adaptive, quantile=tail, seed=seed):
                 low, warning = 0.0, "A perfectly calibrated model would often show as much on this many examples."
         method = f"{kind} bootstrap interval, {used:,} resamples of {units}, seed {seed}"
+        if low is not None and low == high:  # such as a calibration error that is 0 by chance
+            low, high, method = None, None, f"{NO_INTERVAL}: the {kind} bootstrap has no width"
         results[name] = _score(
             spec, value, low, high, examples, confidence, method, " ".join(part for part in (note, warning) if part)
         )
     return results
+
+
+def closed_interval(
+    spec: MetricSpec, value: float, labels: Any, *, task: Task, confidence: float, groups: Groups | None = None
+) -> ClosedInterval:
+    """Return the interval of a metric that does not come from resamples, or the statement that there is none.
+
+    Args:
+        spec: The metric.
+        value: Its value on all examples; for several seeds the one that they share.
+        labels: Checked labels.
+        task: What they are.
+        confidence: Level.
+        groups: A group per example.
+    """
+    examples, unit_name = len(labels), "examples" if groups is None else "groups"
+    found = None
+    if (task, spec.name) in SHARES | _BOUNDED_MEANS:
+        trials = effective_trials(group_sizes(groups, examples))
+        if groups is None and (task, spec.name) in SHARES:
+            found = share_interval(value, trials, confidence)
+        else:
+            what = "which bounds the mean of all" if (task, spec.name) in _BOUNDED_MEANS else ""
+            found = end_interval(value, trials, confidence, unit_name=unit_name, what=what)
+    elif groups is None and spec.name == "balanced_accuracy":
+        found = recall_interval(value, np.bincount(labels).tolist(), confidence)
+    elif groups is None and spec.name == "roc_auc":
+        positives = labels.sum(axis=0) if task == "multi_label" else np.bincount(labels)
+        found = area_interval(value, positives.tolist(), examples, confidence)
+    if found is not None:
+        return found
+    return no_interval(value, spec.high if spec.higher_is_better else spec.low, examples)
 
 
 def replicate_interval(

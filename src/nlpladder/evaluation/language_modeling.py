@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import DataError
+from nlpladder.evaluation.closed_intervals import has_no_spread, no_interval
 from nlpladder.evaluation.comparison import Comparison
 from nlpladder.evaluation.intervals import Score, check_confidence, need_two
 from nlpladder.evaluation.multiple_testing import holm
@@ -151,6 +152,9 @@ def score_language_model(
         if not np.isfinite(values).all():
             note = "A token had probability 0: the loss is infinite."
             low = high = np.nan
+        elif has_no_spread(replicates):
+            closed = no_interval(values[0], None, texts, unit_name="texts")
+            low, high, method, note = np.nan, np.nan, closed.method, closed.note
         one = Score(
             name, values[0], _finite(low), _finite(high), texts, confidence, method, higher, unit, note
         )  # fmt: skip
@@ -198,14 +202,19 @@ def compare_language_models(
         gaps = first - second
         drawn = bootstrap(np.column_stack([gaps, counts]), resamples=resamples, seed=seed)
         replicates = drawn.sums[:, 0] / drawn.sums[:, 1]
+        low: float | None
+        high: float | None
         low, high = (float(end) for end in np.quantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2]))
+        if has_no_spread(replicates):
+            low = high = None
         swapped = swap_replicates(gaps[:, None], resamples=resamples, seed=seed)[:, 0]
         extreme = np.abs(gaps.sum() - 2.0 * swapped) >= abs(gaps.sum()) * (1 - 1e-12)
         p_values: dict[str, float | None] = {"approximate_randomization": float((extreme.sum() + 1) / (resamples + 1))}
         test, note = "approximate_randomization", "One seed each: the test is about these two trained models."
         repeated = [_bits(seeds) for seeds in (systems[after], systems[before]) if len(seeds) > 1]
         if repeated:
-            low, high, p_total = combined_interval(difference, float(np.var(replicates, ddof=1)), repeated, confidence)
+            combined = combined_interval(difference, float(np.var(replicates, ddof=1)), repeated, confidence)
+            low, high, p_total = combined or (low, high, p_values["approximate_randomization"])
             p_values["seeds_and_examples"], test, note = p_total, "seeds_and_examples", ""
         p_value = p_values[test]
         assert p_value is not None

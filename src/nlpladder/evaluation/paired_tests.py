@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import ConfigError, DataError
+from nlpladder.evaluation.closed_intervals import difference_interval, effective_trials, group_sizes, has_no_spread
 from nlpladder.evaluation.inputs import check_task
 from nlpladder.evaluation.intervals import check_confidence, need_two
 from nlpladder.evaluation.metrics import metric_spec
@@ -92,6 +93,15 @@ class Pair:
     def difference(self) -> float:
         """Mean over the seeds of A minus mean over the seeds of B."""
         return float(self.values[0].mean() - self.values[1].mean())
+
+    def bootstrap_test(
+        self, replicates: Float, confidence: float, groups: Groups | None
+    ) -> tuple[float | None, float | None, float]:
+        """Return low, high and p of the difference from its replicates, see the function `bootstrap_test`."""
+        sizes = group_sizes(groups, self.examples)
+        shares = self.hits is not None and all(np.isin(hits, (0.0, 1.0)).all() for hits in self.hits)
+        trials = effective_trials(sizes) if shares else None
+        return bootstrap_test(self.difference, replicates, confidence, units=len(sizes), trials=trials)
 
 
 def mcnemar_exact(correct_a: Any, correct_b: Any) -> PairedTest:
@@ -228,13 +238,25 @@ def paired_bootstrap(
     check_confidence(confidence)
     pair = build_pair(first, second, labels=labels, metric=metric, task=task)
     replicates = difference_replicates(pair, resamples=resamples, seed=seed, groups=groups)
-    low, high, p_value = bootstrap_test(pair.difference, replicates, confidence)
+    low, high, p_value = pair.bootstrap_test(replicates, confidence, groups)
     method = f"paired bootstrap, {len(replicates):,} resamples, seed {seed}"
     return PairedTest("paired_bootstrap", pair.difference, p_value, low, high, pair.examples, method)
 
 
-def bootstrap_test(difference: float, replicates: Float, confidence: float) -> tuple[float, float, float]:
+def bootstrap_test(
+    difference: float, replicates: Float, confidence: float, *, units: int, trials: float | None = None
+) -> tuple[float | None, float | None, float]:
     """Return low, high and the two-sided p of a difference from its bootstrap replicates.
+
+    Where all replicates are alike, the interval of a difference of shares is Tango's (see ``closed_intervals``), others
+    have none, and p is at least 2^(1 - units): the chance that a coin gives all of the units to one system.
+
+    Args:
+        difference: A minus B.
+        replicates: Of it; without NaN.
+        confidence: Level of the interval.
+        units: Number of examples, or groups, that are resampled.
+        trials: The effective number of them if the difference is one of two shares; else None.
 
     Raises:
         DataError: If there is no replicate.
@@ -244,7 +266,11 @@ def bootstrap_test(difference: float, replicates: Float, confidence: float) -> t
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(replicates, [tail, 1.0 - tail])
     beyond = int((np.abs(replicates - difference) >= abs(difference) - 1e-12).sum())
-    return float(low), float(high), (1 + beyond) / (1 + len(replicates))
+    p_value = (1 + beyond) / (1 + len(replicates))
+    if has_no_spread(replicates):
+        ends = None if trials is None else difference_interval(difference, trials, confidence)
+        return *(ends or (None, None)), max(p_value, 0.5 ** (units - 1))
+    return float(low), float(high), p_value
 
 
 def approximate_randomization(

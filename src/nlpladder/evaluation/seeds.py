@@ -26,13 +26,17 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import DataError
+from nlpladder.evaluation.closed_intervals import has_no_spread, no_interval
 from nlpladder.evaluation.inputs import check_predictions, check_task
-from nlpladder.evaluation.intervals import Score, check_confidence, need_two, score_predictions
+from nlpladder.evaluation.intervals import Score, check_confidence, closed_interval, need_two, score_predictions
 from nlpladder.evaluation.metrics import METRICS
 from nlpladder.evaluation.resampling import Groups, bootstrap, group_indices
 from nlpladder.evaluation.sums import evaluate_seeds, seed_plans
 
 Float = npt.NDArray[np.float64]
+
+#: Relative deviation of a value below which it counts as constant.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ class SeedScore:
 
 def combined_interval(
     value: float, example_variance: float, seed_values: Sequence[Float], confidence: float
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float] | None:
     """Return low, high and the two-sided p of "the true value is 0" from the two variances (see the module).
+
+    None where both variances are 0: all resamples and all seeds are alike, which says nothing of the precision.
 
     Args:
         value: The estimate, such as a mean over seeds or a difference of two such means.
@@ -89,8 +95,8 @@ def combined_interval(
 
     parts = [(float(np.var(values, ddof=1)) / len(values), len(values) - 1) for values in seed_values]
     variance = example_variance + sum(part for part, _ in parts)
-    if variance <= 0.0:
-        return value, value, 1.0 if value == 0.0 else 0.0
+    if variance <= (_ROUNDING * value) ** 2:
+        return None
     uncertainty = sum(part**2 / freedom for part, freedom in parts)
     quantity = stats.t(variance**2 / uncertainty) if uncertainty > 0.0 else stats.norm()
     half = float(quantity.ppf((1.0 + confidence) / 2.0)) * variance**0.5
@@ -183,6 +189,11 @@ def score_seeds(
             f"t quantile (Satterthwaite), seed {seed}"
         )
         base = Score(name, None, None, None, len(truth), confidence, method, spec.higher_is_better, spec.unit, "")
+        if has_no_spread(values) and has_no_spread(means):
+            # The seeds share their value and every resample has it: what one seed gets, all get together.
+            closed = closed_interval(spec, values[0], truth, task=known_task, confidence=confidence, groups=groups)
+            base = dataclasses.replace(base, **dataclasses.asdict(closed))
+            example_variance = 0.0
         results[name] = summarise(base, values.tolist(), example_variance, (spec.low, spec.high))
     return results
 
@@ -224,6 +235,15 @@ def aggregate_seeds(scores: Sequence[Mapping[str, Score]]) -> dict[str, SeedScor
             ((specs[name].low, specs[name].high) for specs in METRICS.values() if name in specs), (None, None)
         )
         base = dataclasses.replace(first, method=method) if len(each) > 1 else first
+        ends = {(score.value, score.low, score.high) for score in each}
+        if len(ends) == 1 and first.low is not None and first.value in (first.low, first.high):
+            # All right, or all wrong, in every seed: the one-sided interval of one seed is that of all.
+            base, variance = first, 0.0
+            if first.low == first.high:
+                better = limits[1] if first.higher_is_better else limits[0]
+                base = dataclasses.replace(first, **dataclasses.asdict(no_interval(values[0], better, first.n)))
+        elif len(ends) == 1 and first.low is None:
+            base = first
         results[name] = summarise(base, values, variance, limits)
     return results
 
@@ -237,7 +257,8 @@ def summarise(
     """Combine the values of the seeds and the test-set variance of their mean into one score.
 
     Args:
-        base: Carries name, unit and method; its value and interval are replaced unless there is one seed.
+        base: Carries name, unit and method; its value and interval are replaced unless there is one seed, or all
+            seeds and examples are alike: the interval, which may be none, is then kept.
         values: Value per seed; NaN where undefined.
         example_variance: Variance of the mean over test sets; None if unknown.
         limits: Smallest and largest possible value of the metric.
@@ -254,9 +275,12 @@ def summarise(
     low: float | None = None
     high: float | None = None
     if example_variance is not None:
-        low, high, _ = combined_interval(value, example_variance, [array], base.confidence)
-        low = low if limits[0] is None else max(low, limits[0])
-        high = high if limits[1] is None else min(high, limits[1])
+        combined = combined_interval(value, example_variance, [array], base.confidence)
+        if combined is None:
+            low, high = base.low, base.high
+        else:
+            low = combined[0] if limits[0] is None else max(combined[0], limits[0])
+            high = combined[1] if limits[1] is None else min(combined[1], limits[1])
     note = f"{base.note} Two seeds say little about their variance: take three or more.".strip()
     mean = dataclasses.replace(base, value=value, low=low, high=high, note=note if len(array) == 2 else base.note)
     return SeedScore(mean, tuple(array.tolist()), float(array.std(ddof=1)), float(array.min()), float(array.max()))

@@ -66,7 +66,7 @@ MEASURES: Mapping[str, Measure] = {
         "", higher_is_better=None, high=None, undefined=_EMPTY,
         note="Best at 1, where translations are as long as the references.",
     ),
-    "exact_match": Measure(),
+    "exact_match": Measure(kind="share"),
 }  # fmt: skip
 
 

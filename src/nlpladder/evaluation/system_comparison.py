@@ -88,7 +88,8 @@ def compare_systems(
         drawn = [found[metric] for found in replicates(first + second, resamples=resamples, seed=seed)]
         differences = np.mean(drawn[: len(first)], axis=0) - np.mean(drawn[len(first) :], axis=0)  # (resamples,)
         differences = differences[~np.isnan(differences)]
-        low, high, p_bootstrap = bootstrap_test(difference, differences, confidence)
+        trials = first[0].trials(metric) if measure.kind == "share" else None
+        low, high, p_bootstrap = bootstrap_test(difference, differences, confidence, units=examples, trials=trials)
         p_values: dict[str, float | None] = {
             "approximate_randomization": None,
             "paired_bootstrap": p_bootstrap,
@@ -104,8 +105,9 @@ def compare_systems(
         repeated = [found for found in (values[after], values[before]) if len(found) > 1]
         if repeated:
             variance = float(np.var(differences, ddof=1))
-            low, high, p_total = combined_interval(difference, variance, repeated, confidence)
-            p_values["seeds_and_examples"], test = p_total, "seeds_and_examples"
+            combined = combined_interval(difference, variance, repeated, confidence)
+            low, high, p_values["seeds_and_examples"] = combined or (low, high, p_bootstrap)
+            test = "seeds_and_examples"
             alone = after if len(first) == 1 else before
             one_alone = min(len(first), len(second)) == 1
             note = f"{alone} has one seed: its variance over seeds is not covered." if one_alone else ""

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from nlpladder.evaluation.closed_intervals import effective_trials
 from nlpladder.evaluation.example_statistics import ExampleStatistics, stack_columns
 
 Float = npt.NDArray[np.float64]
@@ -48,6 +49,10 @@ class TaggedStatistics(ExampleStatistics):
     def names(self) -> tuple[str, ...]:
         """The names of the columns."""
         return _column_names(self.kinds)
+
+    def trials(self, metric: str) -> float:
+        """Return the effective number of sentences of a share of words, each sentence being right as a whole."""
+        return effective_trials(self.columns[:, 0])
 
     def by_kind(self, sums: Float) -> tuple[Float, Float, Float]:
         """Return how many there are, were predicted and are right, each (…, kinds), from sums (…, 2 + 3 kinds)."""

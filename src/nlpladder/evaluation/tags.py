@@ -57,7 +57,8 @@ class TagStatistics(TaggedStatistics):
         """The scores by name; ``f1_NOUN`` is the F1 of the tag NOUN."""
         rare = Measure(undefined="No word has this tag, and none was given it.")
         empty = Measure(undefined="The sentences have no words.")
-        return {"accuracy": empty, "f1_macro": empty, **{f"f1_{tag}": rare for tag in self.kinds}}
+        words = Measure(undefined=empty.undefined, kind="mean")
+        return {"accuracy": words, "f1_macro": empty, **{f"f1_{tag}": rare for tag in self.kinds}}
 
     def values(self, sums: Float) -> dict[str, Float]:
         """Return each score from sums of the columns, shape (…, 2 + 3 tags).

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nlpladder.errors import DataError
+from nlpladder.evaluation.closed_intervals import has_no_spread, no_interval
 from nlpladder.evaluation.intervals import Score, check_confidence
 from nlpladder.evaluation.paired_tests import PairedTest
 from nlpladder.evaluation.resampling import SpearmanProblem, bootstrap
@@ -105,6 +106,9 @@ def score_word_similarity(
     replicates = replicates[~np.isnan(replicates)]
     tail = (1 - confidence) / 2
     low, high = np.quantile(replicates, [tail, 1 - tail]) if len(replicates) else (None, None)
+    method = f"percentile bootstrap interval, {drawn.rank_resamples:,} resamples of pairs, seed {seed}"
+    if has_no_spread(replicates):
+        low, high, method = None, None, no_interval(value, 1.0, len(human), unit_name="pairs").method
     spearman = Score(
         "spearman",
         None if np.isnan(value) else value,
@@ -112,7 +116,7 @@ def score_word_similarity(
         None if high is None else float(high),
         len(human),
         confidence,
-        f"percentile bootstrap interval, {drawn.rank_resamples:,} resamples of pairs, seed {seed}",
+        method,
         note=f"{len(human)} of {len(pairs)} pairs of {pairs.name} are covered."
         + (" All cosines or all judgements are equal." if np.isnan(value) else ""),
     )
@@ -168,11 +172,20 @@ def compare_word_similarity(
     differences = differences[~np.isnan(differences)]
     tail = (1 - confidence) / 2
     low, high = np.quantile(differences, [tail, 1 - tail])
+    alike = has_no_spread(differences)
     # Two-sided, and never 0: the observed data count as one more resample (Davison and Hinkley 1997, section 4.2).
     beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     p_value = min(1.0, 2 * (beyond + 1) / (len(differences) + 1))
     method = f"paired bootstrap of Spearman's correlation, {len(differences):,} resamples of pairs, seed {seed}"
-    paired = PairedTest("paired_bootstrap", value_a - value_b, p_value, float(low), float(high), n, method)
+    paired = PairedTest(
+        "paired_bootstrap",
+        value_a - value_b,
+        p_value,
+        None if alike else float(low),
+        None if alike else float(high),
+        n,
+        method,
+    )
     return WordSimilarityComparison(
         pairs.name, n, value_a, value_b, paired, williams_test(value_a, value_b, between, n)
     )

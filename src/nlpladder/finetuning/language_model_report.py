@@ -110,10 +110,11 @@ def gain_of(before: TextLosses, after: TextLosses, *, what: str = "test text", u
     """
     (found,) = compare_language_models({"before": [before], "after": [after]})
     first, last = scores_of(before)["bits_per_byte"], scores_of(after)["bits_per_byte"]
+    between = "" if found.low is None or found.high is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
     relative = found.difference / first.value if first.value else float("nan")
     sentence = (
         f"bits per byte of the {what}: {first.format()} before the training, {last.format()} after it, difference "
-        f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] ({relative:+.1%}), "
+        f"{found.difference:+.3f}{between} ({relative:+.1%}), "
         f"p = {found.p_value:.2g} (approximate randomisation over {found.n:,} {unit})"
     )
     return {

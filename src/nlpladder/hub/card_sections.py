@@ -108,12 +108,14 @@ def climb_section(rung: str, folder: str, climb: Mapping[str, Any] | None) -> st
 def _comparison(climb: Mapping[str, Any], rung: str, found: Mapping[str, Any]) -> str:
     below = next((one["title"] for one in climb["rows"] if one["rung"] == found["system_b"]), found["system_b"])
     factor, unit = (100.0, " percentage points") if found["unit"] == "%" else (1.0, "")
-    difference, low, high = (factor * found[key] for key in ("difference", "low", "high"))
+    between = ""
+    if found["low"] is not None and found["high"] is not None:
+        between = f" [{factor * found['low']:+.3g}, {factor * found['high']:+.3g}]"
     p_value = f"p = {found['p_holm']:.2g}" if found["p_holm"] >= 1e-4 else "p < 0.0001"
     return (
-        f"Against the rung below ({below}), on the same {found['n']:,} {climb['test_unit']}: {difference:+.3g} "
-        f"[{low:+.3g}, {high:+.3g}]{unit} in {found['metric'].replace('_', ' ')}, two-sided {p_value} "
-        f"({found['test'].replace('_', ' ')}, Holm-corrected over the climb). {found['note']}"
+        f"Against the rung below ({below}), on the same {found['n']:,} {climb['test_unit']}: "
+        f"{factor * found['difference']:+.3g}{between}{unit} in {found['metric'].replace('_', ' ')}, "
+        f"two-sided {p_value} ({found['test'].replace('_', ' ')}, Holm-corrected over the climb). {found['note']}"
     ).rstrip()
 
 

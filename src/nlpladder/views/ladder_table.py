@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nlpladder.evaluation.closed_intervals import NO_INTERVAL
+
 _TITLES = {
     "accuracy": "accuracy",
     "f1_macro": "macro F1",
@@ -241,6 +243,8 @@ def _score(score: Mapping[str, Any], *, interval: bool) -> str:
     text = _scaled(score["value"], score["unit"])
     if interval and score["low"] is not None:
         text += f" [{_scaled(score['low'], score['unit'])}, {_scaled(score['high'], score['unit'])}]"
+    elif interval and str(score.get("method", "")).startswith(NO_INTERVAL):
+        text += f" (n = {score['n']:,}: no interval)"
     return text
 
 
