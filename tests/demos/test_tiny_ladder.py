@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from nlpladder.errors import ConfigError, RunError
 from tiny_benchmark import stories_benchmark
 from tiny_climbs import CLIMBS, TinyClimb, build_task
 from tiny_ladder import Progress, TinyLadderOptions, climb_plan, train
+from tiny_lanes import Climber, lane_seconds, make_lanes, run_lanes
 
 SMALL = TinyClimb(
     folder="small",
@@ -51,9 +55,11 @@ def test_every_option_of_the_plan_is_one_of_its_rung(climb: TinyClimb) -> None:
             (sequence_training_options if rung.kind == "neural" else ngram_options)(rung, settings)
 
 
-def test_all_tasks_are_climbed_in_two_minutes_by_plan() -> None:
+def test_all_tasks_are_climbed_in_two_minutes_of_two_cores_by_plan() -> None:
     assert {climb.task for climb in CLIMBS} == {"classification", "embeddings", "language_modeling", "translation"}
-    assert sum(climb.seconds for climb in CLIMBS) < 120
+    lanes = make_lanes(CLIMBS, 2)
+    assert max(map(lane_seconds, lanes)) < 110
+    assert lane_seconds(lanes[0]) / lane_seconds(lanes[1]) == pytest.approx(1, abs=0.25)
     assert len({climb.folder for climb in CLIMBS}) == len(CLIMBS)
 
 
@@ -73,7 +79,7 @@ def test_a_climb_is_written_and_read_again(options: TinyLadderOptions, capsys: p
     train(options, climbs=(SMALL,))
     first = capsys.readouterr().out
     assert re.search(r"\[ +0 %, .*\] 1 climbs into", first)
-    assert re.search(r"\[ 25 %, .* s left\] \[ 2/2\] multinomial naive Bayes", first)
+    assert re.search(r"\[ 25 %, .* s left\] small +\[ 2/2\] multinomial naive Bayes", first)
     assert "[100 %" in first
     table = json.loads(Path(options.output_dir, "small", "ladder.json").read_text())
     assert [row["rung"] for row in table["rows"]] == ["majority", "naive_bayes"]
@@ -109,18 +115,27 @@ def test_several_processes_are_refused(options: TinyLadderOptions, monkeypatch: 
         train(options, climbs=(SMALL,))
 
 
-def test_progress_counts_the_rungs_and_the_encoder() -> None:
+def test_progress_counts_what_is_done_and_what_is_at_work() -> None:
     lines: list[str] = []
-    climb = dataclasses.replace(SMALL, rungs={"majority": 1.0, "bert": 3.0, "encoder": 4.0})
-    progress = Progress((climb, SMALL), lines.append)
-    hear = progress.watching(climb)
-    hear("[ 1/2] majority class, seed 0 ")
-    hear("[ 2/2] pretrained BERT, seed 0 (about 9 s left)")
-    hear("        encoder ready: 4.0 s of pretraining")
-    progress.climbed(climb)
+    now = 0.0
+    climb = dataclasses.replace(SMALL, folder="other", rungs={"majority": 1.0, "bert": 3.0, "encoder": 4.0})
+    progress = Progress((climb, SMALL), lines.append, lambda: now)
+    progress.hear(climb, "[ 1/2] majority class, seed 0 ")
+    progress.hear(SMALL, "[ 1/2] majority class, seed 0 ")
+    now = 3.0  # a second of each is all that counts
+    progress.hear(climb, "        pretraining a tiny BERT")
+    now = 5.0
+    progress.hear(SMALL, "[ 2/2] multinomial naive Bayes, seed 0 ")
+    now = 9.0
+    progress.hear(climb, "[ 2/2] pretrained BERT, seed 0 (about 9 s left)")
+    progress.hear(climb, None)
     progress.say("x")
-    assert [re.search(r"\[ *(\d+) %", line).group(1) for line in lines] == ["0", "8", "42", "67"]
-    assert lines[1].endswith("[ 2/2] pretrained BERT, seed 0")
+    told = [re.search(r"\[ *(\d+) %, +(\d+) s(?:, about +(\d+) s left)?\]", line).groups() for line in lines]
+    assert told == [
+        ("0", "0", None), ("0", "0", None), ("17", "3", "15"), ("33", "5", "10"), ("75", "9", "3"), ("100", "9", None),
+    ]  # fmt: skip
+    assert lines[4].endswith("] other [ 2/2] pretrained BERT, seed 0")
+    assert "] small [ 1/2]" in lines[1]
 
 
 def test_the_tasks_read_their_worlds() -> None:
@@ -128,3 +143,47 @@ def test_the_tasks_read_their_worlds() -> None:
     task = build_task(climb)
     assert task.describe()["test_size"] == 5
     assert task.describe()["task"] == "language_modeling"
+
+
+def tell(climb: TinyClimb, say: Callable[[str], None]) -> list[str]:
+    """Climb nothing; say where."""
+    say(f"threads {os.environ['OMP_NUM_THREADS']}, first process {os.getpid() == climb.seconds}")
+    return [f"{climb.folder} failed"] if climb.folder == "c" else []
+
+
+def refuse(climb: TinyClimb, say: Callable[[str], None]) -> list[str]:
+    raise ConfigError(f"No {climb.folder}.")
+
+
+def vanish(climb: TinyClimb, say: Callable[[str], None]) -> list[str]:
+    os._exit(7)
+
+
+def named(folder: str, seconds: float) -> TinyClimb:
+    return dataclasses.replace(SMALL, folder=folder, rungs={"majority": seconds})
+
+
+def test_lanes_are_as_long_as_each_other_and_none_is_empty() -> None:
+    climbs = [named("a", 5.0), named("b", 9.0), named("c", 3.0), named("d", 2.0)]
+    assert [[climb.folder for climb in lane] for lane in make_lanes(climbs, 2)] == [["b"], ["a", "c", "d"]]
+    assert [len(lane) for lane in make_lanes(climbs, 8)] == [1, 1, 1, 1]
+
+
+def test_lanes_are_climbed_in_processes_of_their_own() -> None:
+    climbs = [named("a", float(os.getpid())), named("b", 2.0), named("c", 1.0)]
+    heard: list[tuple[str, str | None]] = []
+    failed = run_lanes(make_lanes(climbs, 2), tell, lambda climb, line: heard.append((climb.folder, line)), threads=3)
+    assert failed == ["c failed"]
+    assert sorted(heard, key=lambda one: (one[0], one[1] is None)) == [
+        (name, line) for name in "abc" for line in ("threads 3, first process False", None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("climber", "error", "sentence"),
+    [(refuse, ConfigError, "No [ab]."), (vanish, RunError, "A process of the tiny ladder ended with code 7")],
+)
+def test_what_goes_wrong_in_a_lane_is_told(climber: Climber, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        run_lanes([[named("a", 1.0)], [named("b", 1.0)]], climber, lambda climb, line: None, threads=1)
+    assert multiprocessing.active_children() == []
