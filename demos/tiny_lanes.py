@@ -117,6 +117,8 @@ def _lane_process(lane: Sequence[TinyClimb], climber: Climber, tells: Any, threa
             failed = _climb_lane(lane, climber, lambda climb, line: tells.send(("line", climb, line)))
     except LadderError as error:
         tells.send(("raised", error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # Ctrl-C reaches all processes; the first one says what there is to say
     else:
         tells.send(("ended", failed))
 

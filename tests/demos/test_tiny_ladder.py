@@ -159,6 +159,10 @@ def vanish(climb: TinyClimb, say: Callable[[str], None]) -> list[str]:
     os._exit(7)
 
 
+def press(climb: TinyClimb, say: Callable[[str], None]) -> list[str]:
+    raise KeyboardInterrupt
+
+
 def named(folder: str, seconds: float) -> TinyClimb:
     return dataclasses.replace(SMALL, folder=folder, rungs={"majority": seconds})
 
@@ -187,3 +191,9 @@ def test_what_goes_wrong_in_a_lane_is_told(climber: Climber, error: type[Excepti
     with pytest.raises(error, match=sentence):
         run_lanes([[named("a", 1.0)], [named("b", 1.0)]], climber, lambda climb, line: None, threads=1)
     assert multiprocessing.active_children() == []
+
+
+def test_ctrl_c_in_a_lane_shows_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunError, match="code 130"):
+        run_lanes([[named("a", 1.0)], [named("b", 1.0)]], press, lambda climb, line: None, threads=1)
+    assert "Traceback" not in capfd.readouterr().err
