@@ -239,6 +239,12 @@ def test_the_best_epoch_of_each_run_carries_a_ring(tmp_path):
         score_by_epoch_figure({})
 
 
+def test_a_single_epoch_stands_at_a_whole_number():
+    axes = score_by_epoch_figure({"a": [{"epoch": 6, "eval_bleu": 31.7}]}).axes[0]
+    shown = [tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    assert shown == [5, 6, 7]
+
+
 def test_next_tokens_are_sorted_and_the_true_one_is_marked(tmp_path):
     shares = np.array([0.05, 0.5, 0.1, 0.3, 0.04, 0.01])
     words = ["a", "the", "$", "\n", "e", "true"]

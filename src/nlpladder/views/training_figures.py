@@ -99,6 +99,9 @@ def score_by_epoch_figure(
             linestyle="none",
         )  # fmt: skip
     label = metric_label or {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}.get(metric, metric.replace("_", " "))
+    first, last = axes.get_xlim()
+    if last - first < 2:  # one epoch: room for whole numbers at the axis
+        axes.set_xlim((first + last) / 2 - 1, (first + last) / 2 + 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=at, ylabel=f"validation {label}", title=plain_text(title, 80))
     axes.grid(True, alpha=0.25)
