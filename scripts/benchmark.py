@@ -6,7 +6,7 @@
 Each measurement is a process of its own, the contenders take turns (A B A B), and the table shows medians, so a busy
 machine disturbs all alike. This program stays small on purpose: a child's peak memory begins at its parent's size.
 
-A suite is a module next to this one (see ``benchmark_features.py``) with
+A suite is a module of ``benchmark_suites`` (see ``benchmark_suites/features.py``) with
 
 * ``CONTENDERS``: name of each contender and what it needs, ours last: a package, or ``program:NAME`` on the PATH;
 * ``CASES``: names of what is measured;
@@ -68,7 +68,7 @@ class Measurement:
 
 def load_suite(name: str) -> ModuleType:
     """Import the module of a suite."""
-    return importlib.import_module(f"benchmark_{name}")
+    return importlib.import_module(f"benchmark_suites.{name}")
 
 
 def peak_memory_mib() -> float:

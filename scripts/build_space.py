@@ -31,7 +31,7 @@ from nlpladder.config import run_recipe
 from nlpladder.errors import CheckFailedError, ConfigError, RunError
 from nlpladder.hub.publish_options import check_repo_id
 from nlpladder.hub.push_plan import PushPlan, plan_files, readable_size
-from space_files import ROOT, SpaceFiles, collect, write
+from space_files.choosing import ROOT, SpaceFiles, collect, write
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -7,7 +7,7 @@ processes, and on 2 processes with 2 micro-batches each. The first step has 16 r
 that are left. Ours is trained by the functions that the recipes call; beside it stands ``transformers.Trainer`` with
 the usual collator on the same rows in the same steps. The numbers are what the trainers log.
 
-The rows, models and collators stand in ``gradient_tasks.py`` and ``gradient_sequences.py``.
+The rows, models and collators stand in ``gradient_checks/tasks.py`` and ``gradient_checks/sequences.py``.
 """
 
 from __future__ import annotations
@@ -127,14 +127,14 @@ def measure_here(tasks: list[str], accumulations: list[int], folder: Path) -> No
     """Train tasks on the processes of this launch; the first process writes what was logged."""
     import torch
 
-    import gradient_sequences
-    import gradient_tasks
+    from gradient_checks.sequences import TASKS as SEQUENCES
+    from gradient_checks.tasks import STEP_ROWS, TASKS, Cut
 
-    known = {**gradient_tasks.TASKS, **gradient_sequences.TASKS}
+    known = {**TASKS, **SEQUENCES}
     world = int(os.environ.get("WORLD_SIZE", "1"))
     for task in tasks:
         for accumulation in accumulations:
-            cut = gradient_tasks.Cut(gradient_tasks.STEP_ROWS // world // accumulation, accumulation)
+            cut = Cut(STEP_ROWS // world // accumulation, accumulation)
             ours, plain = watched_task(known[task], cut)
             logged = {OURS: ours, **({PLAIN: train_plain(plain, cut)} if plain is not None else {})}
             for trainer, found in logged.items():

@@ -122,6 +122,8 @@ def answers_of(place: str, *, base: str | None = None) -> dict[str, Any]:
         ids = model.encode(TEXTS[0]).token_ids
         gaps = [MaskedQuery(ids, (place,), (place,)) for place in range(len(ids))]
         found["gaps"] = [np.asarray(one).tolist() for one in model.query(gaps)]
+    if hasattr(model, "encode_texts"):
+        found["text_vectors"] = np.asarray(model.encode_texts(TEXTS)).tolist()
     if hasattr(model, "translate"):
         found["translations"] = [[one.text, float(one.score)] for one in model.translate(TEXTS)]
     if hasattr(model, "next_token_distribution"):

@@ -38,13 +38,13 @@ from typing import Any
 from nlpladder.config import option, parse, run_recipe
 from nlpladder.errors import CheckFailedError, ConfigError, LadderError, did_you_mean
 from nlpladder.serving.options import ServeOptions
-from serving_client import Question, models_of, question_about, read_texts
-from serving_drift import check_drift
-from serving_faults import check_killed_front, check_killed_worker, check_sigterm
-from serving_memory import check_memory
-from serving_process import Listening, Server, serve_command
-from serving_report import Finding, to_markdown
-from serving_speed import check_batching, check_latency, check_overload, check_stream
+from serving_checks.client import Question, models_of, question_about, read_texts
+from serving_checks.drift import check_drift
+from serving_checks.faults import check_killed_front, check_killed_worker, check_sigterm
+from serving_checks.memory import check_memory
+from serving_checks.process import Listening, Server, serve_command
+from serving_checks.report import Finding, to_markdown
+from serving_checks.speed import check_batching, check_latency, check_overload, check_stream
 
 CHECKS = ("latency", "batching", "overload", "stream", "memory", "sigterm", "kill", "fuzz", "drift")
 #: Checks that must be able to start a server of their own.
@@ -285,8 +285,8 @@ def kill(bench: Bench) -> Iterator[Finding]:
 
 
 def fuzz(bench: Bench) -> Iterator[Finding]:
-    from serving_fuzz import check_fuzz
-    from serving_judge import Target
+    from serving_checks.fuzz import check_fuzz
+    from serving_checks.judge import Target
 
     options = bench.options
     with bench.serving() as server:

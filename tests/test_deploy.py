@@ -149,10 +149,10 @@ def test_what_compose_mounts_is_there_and_what_it_names_is_declared():
 def dockerfile():
     sys.path.insert(0, str(REPOSITORY / "scripts"))
     try:
-        import dockerfile_parser
+        from dockerfile_checks import parser
     finally:
         sys.path.remove(str(REPOSITORY / "scripts"))
-    return dockerfile_parser, dockerfile_parser.parse(DOCKERFILE)
+    return parser, parser.parse(DOCKERFILE)
 
 
 def test_the_image_runs_as_a_fixed_user_with_a_health_check_and_gets_its_signal():

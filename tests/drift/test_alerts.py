@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import http.server
 import json
-import logging
 import queue
 import threading
 
 import pytest
 
-from nlpladder.drift.alerts import Webhook, alert_all, log_alert
+from nlpladder.drift.alerts import Webhook
 from nlpladder.drift.monitor import DriftEvent
 from nlpladder.errors import ConfigError
 
@@ -121,21 +120,3 @@ def test_an_address_must_be_one(url):
     with pytest.raises(ConfigError) as found:
         Webhook(url)
     assert "key" not in str(found.value).replace("a key", "")
-
-
-def test_log_lines(caplog):
-    with caplog.at_level(logging.INFO):
-        log_alert(EVENT)
-    (record,) = caplog.records
-    assert (record.levelname, record.message, record.event) == ("WARNING", "Traffic differs.", "drift_raised")
-
-
-def test_one_alert_that_fails_does_not_stop_the_next(caplog):
-    seen = []
-
-    def fail(event):
-        raise OSError("no")
-
-    alert_all(fail, seen.append)(EVENT)
-    assert seen == [EVENT]
-    assert "failed" in caplog.text

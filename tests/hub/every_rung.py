@@ -100,11 +100,13 @@ def save_neural(root: Path) -> None:
 
 
 def save_pretrained_kinds(root: Path) -> None:
-    """Save fine-tuned models of transformers, a chat model, a pretrained encoder, and adapters on some of them."""
+    """Save fine-tuned models of transformers, a chat model, pretrained encoders, and adapters on some of them."""
     from models.tiny_pretrained import tiny_checkpoint
     from nlpladder.models.pretrained.opening import open_pretrained
     from nlpladder.models.question_answerer import QuestionAnswerer
+    from nlpladder.models.sentence_pooling import Pooling
     from nlpladder.models.sequence_classifier import SequenceClassifier
+    from nlpladder.models.text_encoder import SentenceEncoder
     from nlpladder.models.token_classifier import TokenClassifier
     from tiny_chat_models import byte_language_model
     from tiny_text_to_text import tiny_t5_folder
@@ -115,6 +117,9 @@ def save_pretrained_kinds(root: Path) -> None:
     for head, holder in {**holders, "question_answering": QuestionAnswerer}.items():
         opened = open_pretrained(encoder, head=head, label_names=names.get(head, ()))
         holder(opened.model, opened.tokenizer).save_pretrained(root / f"bert_{head}")
+    masked = open_pretrained(encoder, head="masked")
+    pooling = Pooling(prompt="the film was ", max_length=12)
+    SentenceEncoder(masked.model.base_model, masked.tokenizer, pooling=pooling).save_pretrained(root / "sentences")
     byte_language_model().save_pretrained(root / "chat")
     tiny_t5_folder(root / "t5")
     llama = tiny_checkpoint("llama", root / "llama")
@@ -147,5 +152,5 @@ def save_adapter(base: str, folder: Path, head: Any) -> None:
 PARTS: dict[str, tuple[Callable[[Path], None], int]] = {
     "classic": (save_classic, 8),
     "neural": (save_neural, 8),
-    "pretrained": (save_pretrained_kinds, 9),
+    "pretrained": (save_pretrained_kinds, 10),
 }

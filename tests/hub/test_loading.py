@@ -16,7 +16,7 @@ from helpers import run_python, tiny_bert_folder
 from loopback_hub import USER, LoopbackHub, dead_port
 from models.tiny_pretrained import tiny_checkpoint
 from nlpladder.errors import ModelError
-from nlpladder.hub.loading import hub_id_like
+from nlpladder.hub.loading import check_name, hub_id_like
 from nlpladder.models.counts.majority import MajorityClassifier
 from nlpladder.models.hub_errors import explain_hub_error
 from nlpladder.models.pretrained.adapters import add_adapter
@@ -92,6 +92,33 @@ def test_a_cached_model_loads_without_a_hub(monkeypatch, tmp_path, saved):
         hub.endpoint = f"http://127.0.0.1:{dead_port()}"
         with hub.patch(monkeypatch, tmp_path / "home"):
             assert np.array_equal(nlpladder.load("owner/majority").predict_proba(TEXTS), expected)
+
+
+def test_a_name_is_checked_without_a_download_and_asked_for_only_where_it_may_be_a_slip(monkeypatch, tmp_path, saved):
+    """An owner may be called as a folder here is."""
+    (tmp_path / "owner/lstm").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("no model")
+    monkeypatch.chdir(tmp_path)
+    with LoopbackHub() as hub, hub.patch(monkeypatch, tmp_path / "home"):
+        hub.add_repo("owner/majority", files_of(saved / "majority"))
+        check_name("owner/lstm")
+        check_name("elsewhere/whatever")
+        assert not hub.requests
+        check_name("owner/majority")
+        assert hub.requests
+        assert not fetched(hub)
+        with pytest.raises(ModelError, match="no model folder 'owner/nothere' here.*the Hub, either"):
+            check_name("owner/nothere")
+        with pytest.raises(ModelError, match="no model folder 'owner/majority' here"):
+            check_name("owner/majority", local_files_only=True)
+        nlpladder.load("owner/majority")
+        check_name("owner/majority", local_files_only=True)
+        asked = len(hub.requests)
+        check_name("owner/majority")
+        assert len(hub.requests) == asked, "the cache has it"
+    for name, said in {"notes.txt": "is a file", "./owner/lst": "Did you mean", "no id!": "cannot be an id"}.items():
+        with pytest.raises(ModelError, match=said):
+            check_name(name)
 
 
 def test_offline_error_1_of_4_nothing_in_the_cache():

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
+import importlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 def load_script(monkeypatch, name):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    specification = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, name, module)
-    specification.loader.exec_module(module)
-    return module
+    return importlib.import_module(name)
 
 
 @pytest.fixture
@@ -29,7 +24,7 @@ def benchmark(monkeypatch):
 
 @pytest.fixture
 def features(monkeypatch):
-    return load_script(monkeypatch, "benchmark_features")
+    return load_script(monkeypatch, "benchmark_suites.features")
 
 
 def measurement(benchmark, seconds, peak, fingerprint):
@@ -130,7 +125,7 @@ def test_results_that_differ_are_said_to(benchmark, prints, verdict):
 
 
 def test_a_child_that_fails_is_reported(benchmark):
-    with pytest.raises(SystemExit, match="No module named 'benchmark_nothing'"):
+    with pytest.raises(SystemExit, match="No module named 'benchmark_suites.nothing'"):
         benchmark.run_child({"do": "compile", "suite": "nothing"})
 
 
@@ -144,8 +139,7 @@ def test_repeats_below_one_are_refused(benchmark, capsys):
 @pytest.mark.parametrize("name", ["vectors", "glove", "ngram"])
 def test_word_suites_run_as_a_user_runs_them(benchmark, name, monkeypatch, capsys):
     """Ours alone: peers need programs, or minutes."""
-    for part in ("benchmark_corpus", f"benchmark_{name}"):
-        suite = load_script(monkeypatch, part)
+    suite = load_script(monkeypatch, f"benchmark_suites.{name}")
     monkeypatch.setattr(suite, "CONTENDERS", {"nlpladder": "nlpladder"})
     monkeypatch.setattr(benchmark, "measure_compilation", lambda suite: 1.5)
     case = next(iter(suite.CASES))
@@ -167,8 +161,8 @@ def test_an_unknown_case_and_a_missing_program_are_named(benchmark, features, mo
 
 @pytest.fixture
 def finetuning(monkeypatch):
-    suite = load_script(monkeypatch, "benchmark_finetuning")
-    peers = load_script(monkeypatch, "benchmark_finetuning_peers")
+    suite = load_script(monkeypatch, "benchmark_suites.finetuning")
+    peers = load_script(monkeypatch, "benchmark_suites.finetuning_peers")
     monkeypatch.setattr(suite, "BATCH", dict.fromkeys(suite.CASES, 8))
     return suite, peers
 

@@ -23,12 +23,12 @@ def modules():
     """Import the scripts as they import each other."""
     sys.path.insert(0, str(REPOSITORY / "scripts"))
     try:
-        return importlib.import_module("space_files"), importlib.import_module("build_space")
+        return [importlib.import_module(name) for name in ("space_files.choosing", "space_files.texts", "build_space")]
     finally:
         sys.path.remove(str(REPOSITORY / "scripts"))
 
 
-space_files, build_space = modules()
+choosing, texts, build_space = modules()
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_it_starts_from_a_copy_without_this_checkout_and_answers(space):
 
 
 def test_a_space_that_does_not_start_is_told_with_what_it_wrote(space):
-    (space / "app.py").write_text(space_files.APP.replace("import app as demo", "raise SystemExit('no way')"))
+    (space / "app.py").write_text(texts.APP.replace("import app as demo", "raise SystemExit('no way')"))
     with pytest.raises(AssertionError, match="(?s)did not start.*no way"):
         build_space.try_space(space)
     shutil.rmtree(space / "nlpladder")
@@ -130,9 +130,9 @@ def test_nothing_is_written_over_and_nothing_half_written_stays(space, runs, tmp
 
 
 def test_writing_that_fails_leaves_nothing(tmp_path):
-    files = space_files.SpaceFiles({"a.py": tmp_path / "missing.py"}, {"b.py": b""}, ())
+    files = choosing.SpaceFiles({"a.py": tmp_path / "missing.py"}, {"b.py": b""}, ())
     with pytest.raises(FileNotFoundError):
-        space_files.write(files, tmp_path / "space")
+        choosing.write(files, tmp_path / "space")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -141,7 +141,7 @@ def test_what_must_not_be_in_a_space_is_refused(runs, tmp_path):
 
     def refused(error, sentence):
         with pytest.raises(error, match=sentence):
-            space_files.collect({"reviews": runs}, title="t", max_bytes=10**9)
+            choosing.collect({"reviews": runs}, title="t", max_bytes=10**9)
 
     (run / "model.bin").write_bytes(b"pickle")
     refused(RunError, "can run any program")
@@ -163,11 +163,11 @@ def test_what_must_not_be_in_a_space_is_refused(runs, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(RunError, match="holds no model"):
-        space_files.collect({"empty": empty}, title="t", max_bytes=10**9)
+        choosing.collect({"empty": empty}, title="t", max_bytes=10**9)
     with pytest.raises(ConfigError, match="no name for a model"):
-        space_files.collect({"../x": runs}, title="t", max_bytes=10**9)
+        choosing.collect({"../x": runs}, title="t", max_bytes=10**9)
     with pytest.raises(RunError, match="There is no folder"):
-        space_files.collect({"x": tmp_path / "none"}, title="t", max_bytes=10**9)
+        choosing.collect({"x": tmp_path / "none"}, title="t", max_bytes=10**9)
 
 
 def cut(file):
@@ -185,26 +185,26 @@ def cut(file):
 def test_damaged_runs_are_refused_before_anything_is_written(runs, tmp_path, damage, sentence):
     damage(runs / "naive_bayes/seed-0")
     with pytest.raises(ModelError, match=sentence):
-        space_files.collect({"reviews": runs}, title="t", max_bytes=10**9)
+        choosing.collect({"reviews": runs}, title="t", max_bytes=10**9)
 
 
 def test_a_neural_model_without_its_tokenizer_is_refused(tmp_path):
     folder = tiny_bert_folder(tmp_path / "bert")
-    assert space_files.collect({"bert": folder}, title="t", max_bytes=10**9).models == ("bert",)
+    assert choosing.collect({"bert": folder}, title="t", max_bytes=10**9).models == ("bert",)
     cut(folder / "tokenizer.json")
     with pytest.raises(ModelError, match=r"tokenizer.json is damaged or cut short"):
-        space_files.collect({"bert": folder}, title="t", max_bytes=10**9)
+        choosing.collect({"bert": folder}, title="t", max_bytes=10**9)
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").unlink(missing_ok=True)
     with pytest.raises(ModelError, match="no tokenizer.json"):
-        space_files.collect({"bert": folder}, title="t", max_bytes=10**9)
+        choosing.collect({"bert": folder}, title="t", max_bytes=10**9)
 
 
 def test_a_run_that_is_still_trained_is_told(runs):
     (runs / "bert").mkdir()
     (runs / "bert/run.json").write_text(json.dumps({"status": "running"}))
     with pytest.raises(RunError, match="not finished"):
-        space_files.collect({"reviews": runs}, title="t", max_bytes=10**9)
+        choosing.collect({"reviews": runs}, title="t", max_bytes=10**9)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ def test_a_run_that_is_still_trained_is_told(runs):
     ],
 )  # fmt: skip
 def test_files_are_checked_one_by_one(path, content, sentence):
-    files = space_files.SpaceFiles({}, {path: content}, ())
+    files = choosing.SpaceFiles({}, {path: content}, ())
     with pytest.raises(RunError, match=sentence):
-        space_files.check(files, max_bytes=100_000, private=[REPOSITORY])
+        choosing.check(files, max_bytes=100_000, private=[REPOSITORY])
 
 
 def test_runs_are_named_and_names_are_not_used_twice(tmp_path, monkeypatch):

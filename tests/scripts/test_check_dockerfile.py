@@ -17,7 +17,7 @@ from helpers import REPOSITORY, run_here
 from nlpladder.errors import CheckFailedError, ConfigError, RunError
 
 SCRIPTS = REPOSITORY / "scripts"
-NAMES = ("dockerfile_parser", "dockerfile_sandbox", "dockerfile_server", "check_dockerfile")
+NAMES = (*(f"dockerfile_checks.{part}" for part in ("parser", "sandbox", "building", "server")), "check_dockerfile")
 
 
 def modules():
@@ -29,7 +29,7 @@ def modules():
         sys.path.remove(str(SCRIPTS))
 
 
-parser, sandbox, server, check = modules()
+parser, sandbox, building, server, check = modules()
 
 
 def can_build():
@@ -131,12 +131,28 @@ def test_the_last_pattern_that_fits_decides():
 
 def test_an_unknown_build_arg_and_a_missing_file_are_sentences(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'TORCH_INDEX'"):
-        check.read_build(REPOSITORY / "deploy/Dockerfile", {"TORCH_INDX": ""})
+        check.read_build(REPOSITORY / "deploy/Dockerfile", REPOSITORY, {"TORCH_INDX": ""})
     with pytest.raises(ConfigError, match="cannot be read"):
-        check.read_build(tmp_path / "Dockerfile", {})
+        check.read_build(tmp_path / "Dockerfile", tmp_path, {})
     result = run_here("scripts/check_dockerfile.py", "--build_arg", "x")
     assert result.returncode == 2
     assert "expected NAME=VALUE" in result.stderr
+
+
+def test_the_ignore_file_beside_the_dockerfile_counts_before_that_of_the_context(tmp_path):
+    (tmp_path / "deploy").mkdir()
+    dockerfile = tmp_path / "deploy/Dockerfile"
+    dockerfile.write_text("FROM a\n")
+    wanted = {"a.txt": False, "b.txt": False}
+    for place, ignored in (
+        (None, ""),
+        (tmp_path / ".dockerignore", "a.txt"),
+        (Path(f"{dockerfile}.dockerignore"), "b.txt"),
+    ):
+        if place is not None:
+            place.write_text(f"{ignored}\n")
+        _, ignore = check.read_build(dockerfile, tmp_path, {})
+        assert {name: ignore.ignores(name) for name in wanted} == {**wanted, **({ignored: True} if ignored else {})}
 
 
 def builder(tmp_path, **settings):
@@ -144,7 +160,7 @@ def builder(tmp_path, **settings):
     context.mkdir()
     (context / "kept.txt").write_text("kept")
     (context / "secret.txt").write_text("secret")
-    return check.Builder(context, parser.Ignore("secret.txt\n"), tmp_path / "work", build_args={}, **settings)
+    return building.Builder(context, parser.Ignore("secret.txt\n"), tmp_path / "work", build_args={}, **settings)
 
 
 def test_what_changes_the_base_image_is_refused_and_not_skipped(tmp_path):
@@ -214,9 +230,9 @@ def test_an_image_that_must_not_be_shipped_is_refused(tmp_path):
     ):
         image = one.build(parser.parse(f"FROM base AS {name}\n{text}\n"))
         with pytest.raises(CheckFailedError, match=sentence):
-            check.inspect_image(image)
+            building.inspect_image(image)
     image = one.build(parser.parse(f"FROM base AS f\nRUN touch /opt/fine\nUSER 5{whole}"))
-    assert check.inspect_image(image) == {"size_mb": 0, "files": 1, "user": "5:5"}
+    assert building.inspect_image(image) == {"size_mb": 0, "files": 1, "user": "5:5"}
 
 
 SERVER = """

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 @pytest.fixture
 def check(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    for name in ("check_gradients", "gradient_tasks", "gradient_sequences"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
     return importlib.import_module("check_gradients")
 
 
@@ -57,20 +54,18 @@ def test_a_task_that_does_not_exist_is_refused_before_anything_is_trained(check,
 
 
 def test_every_task_has_a_title(check):
-    import gradient_sequences
-    import gradient_tasks
+    from gradient_checks import sequences, tasks
 
-    assert set(check.TITLES) == {*gradient_tasks.TASKS, *gradient_sequences.TASKS}
+    assert set(check.TITLES) == {*tasks.TASKS, *sequences.TASKS}
 
 
 @pytest.mark.parametrize("task", ["tags", "t5"])
 def test_accumulation_changes_the_plain_trainers_step_and_not_ours(check, task):
     """Trap Training 1: a loss that ignores how many labels the step has is multiplied by the micro-batches."""
-    import gradient_sequences
-    import gradient_tasks
+    from gradient_checks import sequences, tasks
 
-    train = {**gradient_tasks.TASKS, **gradient_sequences.TASKS}[task]
-    cuts = [gradient_tasks.Cut(16, 1), gradient_tasks.Cut(4, 4)]
+    train = {**tasks.TASKS, **sequences.TASKS}[task]
+    cuts = [tasks.Cut(16, 1), tasks.Cut(4, 4)]
     ours, plain = zip(*(check.watched_task(train, cut) for cut in cuts), strict=True)
     assert [len(one.losses) for one in ours] == [2, 2]
     assert max(check.deviation(list(ours), step) for step in (0, 1)) < 1e-5

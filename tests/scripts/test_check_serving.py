@@ -18,19 +18,19 @@ SCRIPTS = HERE.parents[1] / "scripts"
 
 @pytest.fixture
 def load(monkeypatch):
-    """Import modules of scripts/ (and the fake server) by their names."""
+    """Import the parts of the check by their names."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    monkeypatch.syspath_prepend(str(HERE))
-    return importlib.import_module
+    return lambda part: importlib.import_module(f"serving_checks.{part}")
 
 
 @pytest.fixture
-def fake(load):
-    return load("fake_server").FakeServer
+def fake(load, monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    return importlib.import_module("fake_server").FakeServer
 
 
 def questions_of(load, count=12):
-    client = load("serving_client")
+    client = load("client")
     return [client.question_about("classify", "fake", [f"text {number}", "another"]) for number in range(count)]
 
 
@@ -42,7 +42,7 @@ def holds(findings):
 
 
 def test_percentiles_are_nearest_ranks_of_all_values(load):
-    report = load("serving_report")
+    report = load("report")
     values = [float(value) for value in range(100, 0, -1)]
     assert [report.percentile(values, share) for share in (0.0, 0.5, 0.95, 0.99, 1.0)] == [1.0, 50.0, 95.0, 99.0, 100.0]
     assert report.percentile([3.0], 0.95) == 3.0
@@ -51,7 +51,7 @@ def test_percentiles_are_nearest_ranks_of_all_values(load):
 
 
 def test_the_table_shows_what_does_not_hold_and_breaks_at_no_bar(load):
-    report = load("serving_report")
+    report = load("report")
     table = report.to_markdown([report.Finding("a", "b", "c | d\ne", "f", False), report.Finding("a", "b", "c")])
     assert table.splitlines()[2:] == ["| a | b | c \\| d e | f | **no** |", "| a | b | c |  | yes |"]
 
@@ -59,7 +59,7 @@ def test_the_table_shows_what_does_not_hold_and_breaks_at_no_bar(load):
 def test_texts_come_from_tables_and_lines(load, tmp_path):
     from nlpladder.errors import DataError
 
-    read = load("serving_client").read_texts
+    read = load("client").read_texts
     (tmp_path / "a.csv").write_text('sentence,label\n"one, two",x\n,y\nthree,z\n')
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n\n{"text": "two"}\n')
     (tmp_path / "a.txt").write_text("one\n\ntwo\n")
@@ -76,7 +76,7 @@ def test_texts_come_from_tables_and_lines(load, tmp_path):
 
 
 def test_latency_counts_every_request_and_names_the_first_failure(load, fake):
-    check = load("serving_speed").check_latency
+    check = load("speed").check_latency
     options = {"clients": 3, "seconds": 0.4}
     with fake() as server:
         (found,) = check(server.url, "fake", questions_of(load), p95_ms=60_000.0, **options)
@@ -95,7 +95,7 @@ def test_latency_counts_every_request_and_names_the_first_failure(load, fake):
 
 
 def test_a_load_asks_exactly_as_often_as_it_is_told(load, fake):
-    closed_loop = load("serving_load").closed_loop
+    closed_loop = load("load").closed_loop
     with fake("drops") as server:
         found = closed_loop(server.url, questions_of(load), clients=4, requests=50)
         assert sum(server.counts.values()) == len(found.replies) == 50
@@ -105,7 +105,7 @@ def test_a_load_asks_exactly_as_often_as_it_is_told(load, fake):
 
 
 def test_batching_must_be_faster_and_the_answers_the_same(load, fake):
-    check = load("serving_speed").check_batching
+    check = load("speed").check_batching
     with fake() as fast, fake("slow") as slow, fake("blurs") as other:
         options = {"clients": 2, "seconds": 1.2, "rounds": 1}
         assert holds(check(fast.url, slow.url, "fake", questions_of(load, 4), **options)) == [True, True]
@@ -128,11 +128,11 @@ def test_batching_must_be_faster_and_the_answers_the_same(load, fake):
     ],
 )
 def test_answers_are_compared_number_by_number(load, one, other, apart):
-    assert load("serving_speed").distance(one, other) == load("serving_speed").distance(other, one) == apart
+    assert load("speed").distance(one, other) == load("speed").distance(other, one) == apart
 
 
 def test_overload_wants_refusals_with_a_time_and_true_counts(load, fake, monkeypatch):
-    speed = load("serving_speed")
+    speed = load("speed")
     monkeypatch.setattr(speed, "SETTLE", 0.5)
     expected = {
         (): [True, True, True],
@@ -150,7 +150,7 @@ def test_overload_wants_refusals_with_a_time_and_true_counts(load, fake, monkeyp
 
 
 def test_streams_have_a_first_token_in_time_an_end_and_the_same_text(load, fake):
-    check = load("serving_speed").check_stream
+    check = load("speed").check_stream
     expected = {
         (): [True, True], ("late-token",): [False, True], ("no-end",): [True, False], ("other-stream",): [True, False],
     }  # fmt: skip
@@ -164,7 +164,7 @@ def test_streams_have_a_first_token_in_time_an_end_and_the_same_text(load, fake)
 
 
 def test_memory_is_flat_where_it_only_trembles_and_not_where_it_grows(load, fake):
-    check = load("serving_memory").check_memory
+    check = load("memory").check_memory
     quiet, growing = iter([100, 131, 130, 132, 131, 130, 131, 132, 130, 131]), iter(range(1_000, 2_000, 50))
 
     def resident():
@@ -181,7 +181,7 @@ def test_memory_is_flat_where_it_only_trembles_and_not_where_it_grows(load, fake
 
 
 def test_slopes_are_those_of_least_squares(load):
-    slope_of = load("serving_memory").slope_of
+    slope_of = load("memory").slope_of
     exact = slope_of([1, 2, 3, 4], [10, 20, 30, 40])
     assert exact.middle == pytest.approx(10)
     assert exact.low == pytest.approx(10) == exact.high
@@ -197,7 +197,7 @@ def test_slopes_are_those_of_least_squares(load):
 
 
 def starter(load, tmp_path, *faults):
-    process = load("serving_process")
+    process = load("process")
     command = [sys.executable, str(HERE / "fake_server.py"), *faults]
     return lambda: process.Server(command, tmp_path / "server.log")
 
@@ -206,13 +206,17 @@ def starter(load, tmp_path, *faults):
     ("faults", "verdicts"), [((), [True, True]), (("dies-on-term",), [False, True]), (("exits-1",), [True, False])]
 )
 def test_sigterm_must_lose_nothing_and_end_with_0(load, tmp_path, faults, verdicts):
-    check = load("serving_faults").check_sigterm
+    check = load("faults").check_sigterm
     found = check(starter(load, tmp_path, *faults), lambda _: questions_of(load), clients=6, after=0.3)
     assert holds(found) == verdicts, found
 
 
 def test_what_was_sent_before_the_signal_counts_and_what_was_sent_later_may_fail(load):
-    client, faults, load_of = load("serving_client"), load("serving_faults"), load("serving_load").Load
+    client, faults, load_of = (
+        load("client"),
+        load("faults"),
+        load("load").Load,
+    )
 
     def verdict(*replies):
         return holds(faults.judge_sigterm(load_of(replies=[client.Reply(*each) for each in replies]), 10.0)) == [True]
@@ -231,7 +235,7 @@ def test_what_was_sent_before_the_signal_counts_and_what_was_sent_later_may_fail
 
 
 def test_a_killed_worker_must_come_back(load, tmp_path, monkeypatch):
-    faults = load("serving_faults")
+    faults = load("faults")
     found = faults.check_killed_worker(starter(load, tmp_path), lambda _: questions_of(load), clients=2, after=0.2)
     assert holds(found) == [True, True], found
     monkeypatch.setattr(faults, "REPLACED_WITHIN", 0.5)
@@ -241,7 +245,7 @@ def test_a_killed_worker_must_come_back(load, tmp_path, monkeypatch):
 
 
 def test_no_worker_may_outlive_a_killed_front(load, tmp_path, monkeypatch):
-    faults, process = load("serving_faults"), load("serving_process")
+    faults, process = load("faults"), load("process")
     servers = []
 
     def remembering(*names):
@@ -263,7 +267,7 @@ def test_a_server_that_ends_or_is_silent_is_told_with_what_it_said(load, tmp_pat
     from nlpladder.errors import RunError
 
     def start(code, name):
-        return load("serving_process").Server([sys.executable, "-c", code], tmp_path / name)
+        return load("process").Server([sys.executable, "-c", code], tmp_path / name)
 
     wanted = r"code 3 before it said where(.|\n)*no such model"
     with start("print('no such model'); raise SystemExit(3)", "a.log") as ended, pytest.raises(RunError, match=wanted):
@@ -286,32 +290,32 @@ def test_a_server_that_ends_or_is_silent_is_told_with_what_it_said(load, tmp_pat
     ],
 )
 def test_the_port_is_read_from_what_the_server_says(load, said, port):
-    assert load("serving_process").port_in(said) == port
+    assert load("process").port_in(said) == port
 
 
 def test_memory_of_a_server_that_somebody_else_started_is_found_by_its_port(load, fake):
     from nlpladder.errors import RunError
 
     with fake() as server:
-        found = load("serving_process").Listening(server.url).resident()
+        found = load("process").Listening(server.url).resident()
         assert found["front"] == pytest.approx(psutil.Process(os.getpid()).memory_info().rss, rel=0.2)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         with pytest.raises(RunError, match="listens on port"):
-            load("serving_process").Listening(f"http://127.0.0.1:{free.getsockname()[1]}").resident()
+            load("process").Listening(f"http://127.0.0.1:{free.getsockname()[1]}").resident()
 
 
 # ---- hostile requests
 
 
 def fuzzed(load, server, examples=150, **options):
-    judge = load("serving_judge")
+    judge = load("judge")
     target = judge.Target(questions_of(load)[0], "fake")
-    return load("serving_fuzz"), target, {"examples": examples, "senders": 3, "seconds": 60.0, **options}
+    return load("fuzz"), target, {"examples": examples, "senders": 3, "seconds": 60.0, **options}
 
 
 def without_schemathesis(load, monkeypatch):
-    monkeypatch.setattr(load("serving_fuzz"), "check_schema", lambda *_: [])
+    monkeypatch.setattr(load("fuzz"), "check_schema", lambda *_: [])
 
 
 def test_a_careful_server_survives_hostile_requests(load, fake, monkeypatch):
@@ -344,7 +348,7 @@ def test_each_fault_under_hostile_requests_is_seen(load, fake, monkeypatch, faul
 
 def test_a_secret_or_a_text_in_the_log_is_a_leak(load, fake, monkeypatch):
     without_schemathesis(load, monkeypatch)
-    canary = load("serving_hostile").CANARY
+    canary = load("hostile").CANARY
     with fake() as server:
         fuzz, target, options = fuzzed(load, server, 20)
         found = fuzz.check_fuzz(
@@ -366,7 +370,7 @@ def test_what_could_not_be_sent_in_time_does_not_count_as_held(load, fake, monke
 
 
 def test_hostile_requests_are_the_same_for_the_same_seed_and_of_every_kind(load):
-    hostile = load("serving_hostile")
+    hostile = load("hostile")
     base = {"model": "fake", "texts": ["a"], "truncate": True}
     made = hostile.make_hostile(base, 150, 3)
     assert made == hostile.make_hostile(base, 150, 3)
@@ -377,7 +381,7 @@ def test_hostile_requests_are_the_same_for_the_same_seed_and_of_every_kind(load)
 
 
 def test_a_silent_connection_is_told_from_a_closed_one(load):
-    exchange = load("serving_fuzz").exchange
+    exchange = load("fuzz").exchange
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert exchange(url, b"hello", timeout=0.2) == (b"", False)
@@ -388,10 +392,10 @@ def test_schemathesis_sees_what_is_not_as_the_page_says(load, fake):
     expected = {"": "", "accepts-all": "accept", "fails": "status 500"}
     for fault, said in expected.items():
         with fake(*([fault] if fault else [])) as server:
-            judge = load("serving_judge")
+            judge = load("judge")
             target = judge.Target(questions_of(load)[0], "fake")
-            page = judge.Judge(load("serving_client").get_json(server.url, "/openapi.json"), [])
-            found = list(load("serving_schema").check_schema(server.url, [target], page, 60, 0, 60.0))
+            page = judge.Judge(load("client").get_json(server.url, "/openapi.json"), [])
+            found = list(load("schema").check_schema(server.url, [target], page, 60, 0, 60.0))
             broken = " ".join(each.measured for each in found if not each.holds)
             assert (said in broken.lower()) if said else not broken, (fault, broken)
 
@@ -400,7 +404,7 @@ def test_schemathesis_sees_what_is_not_as_the_page_says(load, fake):
 
 
 def test_drift_must_be_quiet_about_usual_texts_and_see_others(load, fake):
-    check = load("serving_drift").check_drift
+    check = load("drift").check_drift
     usual, other = [f"usual {number}" for number in range(30)], [f"foreign {number}" for number in range(60)]
     options = {"window": 10, "windows": 4, "within": 30, "clients": 2}
     for faults, verdicts in (((), [True, True]), (("nervous",), [False, True]), (("deaf",), [True, False])):
@@ -411,7 +415,7 @@ def test_drift_must_be_quiet_about_usual_texts_and_see_others(load, fake):
 def test_drift_that_counts_nothing_is_told(load, fake, monkeypatch):
     from nlpladder.errors import CheckFailedError
 
-    drift = load("serving_drift")
+    drift = load("drift")
     monkeypatch.setattr(drift, "SETTLE", 0.1)
     with fake(window=1_000) as server, pytest.raises(CheckFailedError, match="counts 0 windows"):
         drift.check_drift(server.url, "fake", "classify", ["a", "b"], ["c"], window=2, windows=1)
@@ -422,7 +426,7 @@ def test_drift_that_counts_nothing_is_told(load, fake, monkeypatch):
 
 def options_of(load, tmp_path, *arguments):
     (tmp_path / "texts.txt").write_text("one\ntwo\nthree\n")
-    script = load("check_serving")
+    script = importlib.import_module("check_serving")
     from nlpladder.config import parse
 
     return script, parse(script.CheckOptions, ["--texts", str(tmp_path / "texts.txt"), *arguments])
@@ -450,7 +454,7 @@ def test_options_that_contradict_each_other_are_told(load, tmp_path, arguments, 
 
 
 def test_the_command_of_a_server(load, tmp_path):
-    command = load("serving_process").serve_command(["a", "b=c"], {"threads": 2, "drift": False})
+    command = load("process").serve_command(["a", "b=c"], {"threads": 2, "drift": False})
     assert command[1:] == ["-m", "nlpladder", "serve", "a", "b=c", "--port", "0", "--threads", "2", "--drift", "False"]
 
 

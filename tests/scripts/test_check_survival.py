@@ -104,7 +104,7 @@ class Kill:
 @pytest.mark.parametrize("wrong", [0, 1])
 def test_a_struck_run_is_started_again_and_compared(script, wrong, monkeypatch, tmp_path):
     """A toy program keeps its state every second step; with `wrong`, its result depends on where it went on."""
-    import survival_faults
+    from survival_checks import faults
 
     def run(path, arguments, fault):
         namespace = {"Steps": Steps, "WRONG": wrong}
@@ -124,8 +124,8 @@ def test_a_struck_run_is_started_again_and_compared(script, wrong, monkeypatch, 
 
         Steps.step = counted
 
-    monkeypatch.setattr(survival_faults, "_run", run)
-    monkeypatch.setattr(survival_faults, "count_updates", count)
+    monkeypatch.setattr(faults, "_run", run)
+    monkeypatch.setattr(faults, "count_updates", count)
     monkeypatch.setattr(script, "Fault", Kill)
     monkeypatch.setitem(script.CASES, "toy", script.Case("toy.py", ()))
     found = script.Survivals(tmp_path, None).disturbed("toy", "kill")

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers import tiny_bert_folder
 from hub.every_rung import PARTS
 from nlpladder.serving.jobs import Item, ServingTask
 from nlpladder.serving.options import PoolOptions
@@ -31,7 +30,7 @@ SERVED: dict[str, tuple[str, tuple[ServingTask, ...]]] = {
     "bert_token_classification": ("pretrained", ("tag",)),
     "bert_question_answering": ("pretrained", ("answer",)),
     "encoder": ("pretrained", ("embed",)),
-    "sentences": ("sentences", ("embed",)),
+    "sentences": ("pretrained", ("embed",)),
     "t5": ("pretrained", ("translate",)),
     "lora_language_model": ("pretrained", ("score", "generate")),
 }
@@ -50,19 +49,8 @@ TEXTS = (
 def save_part(part: str, root: Path) -> Path:
     """Save a part of the models below `root`, once."""
     if not (root / part).exists():
-        (_save_sentence_encoder if part == "sentences" else PARTS[part][0])(root / part)
+        PARTS[part][0](root / part)
     return root / part
-
-
-def _save_sentence_encoder(root: Path) -> None:
-    """Save an encoder without a head, which puts a prompt before every text."""
-    from nlpladder.models.pretrained.opening import open_pretrained
-    from nlpladder.models.sentence_pooling import Pooling
-    from nlpladder.models.text_encoder import SentenceEncoder
-
-    opened = open_pretrained(str(tiny_bert_folder(root / "masked")), head="masked")
-    pooling = Pooling(prompt="the film was ", max_length=12)
-    SentenceEncoder(opened.model.base_model, opened.tokenizer, pooling=pooling).save_pretrained(root / "sentences")
 
 
 def items_of(task: ServingTask) -> list[Item]:

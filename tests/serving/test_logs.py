@@ -30,6 +30,38 @@ def test_a_request_is_one_line_of_json_without_its_texts():
     run(check())
 
 
+def test_the_line_of_a_request_counts_the_texts_of_which_only_a_part_was_read():
+    async def check():
+        async with asking(max_characters=10) as server:
+            await server.post("/classify", {"texts": ["a", "b" * 20, "c" * 30], "truncate": True})
+            await server.post("/generate", {"prompt": "b" * 20, "truncate": True, "stream": True})
+            await server.post("/classify", {"texts": ["a"]})
+        assert [line.get("truncated") for line in server.lines()] == [2, 1, None]
+
+    run(check())
+
+
+def test_a_worker_tells_each_form_of_a_warning_once_behind_the_name_of_its_model(monkeypatch, capsys):
+    root = logging.Logger("root")
+    monkeypatch.setattr(logging, "getLogger", lambda: root)
+    logs.log_to_stderr("100%/gpt")
+    other = logging.Logger("other")
+    other.parent = root
+    for number in range(3):
+        root.warning("Prompt %d is cut.", number)
+        other.warning("Prompt %d is cut.", number)
+        root.info("not this")
+    assert capsys.readouterr().err.splitlines() == ["100%/gpt: Prompt 0 is cut."] * 2
+
+
+def test_the_memory_of_forms_that_were_told_is_bounded(monkeypatch):
+    monkeypatch.setattr(logs, "_MOST_FORMS", 3)
+    told = logs.ToldOnce()
+    passed = [told.filter(logging.makeLogRecord({"name": "n", "msg": f"text {number}"})) for number in range(10)]
+    assert passed == [True] * 10, "what is new is never kept back"
+    assert len(told._told) == 3
+
+
 def test_texts_are_written_when_asked_for():
     async def check():
         async with asking(log_texts=True) as server:

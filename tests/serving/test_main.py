@@ -121,13 +121,24 @@ def test_the_command_imports_nothing_heavy_before_it_is_needed():
     assert result.stdout.strip() == "[]"
 
 
-def test_a_folder_without_a_model_is_told_before_the_port_is_bound(tmp_path):
+@pytest.mark.parametrize(
+    "model, said",
+    [
+        ("outputs", "holds no config.json"),
+        ("outputs/nothere", "There is no model folder 'outputs/nothere' here. outputs holds: lstm."),
+        ("outputs/notes.txt", "is a file"),
+    ],
+)
+def test_what_is_no_folder_of_a_model_is_told_before_the_port_is_bound(model, said, tmp_path):
+    (tmp_path / "outputs" / "lstm").mkdir(parents=True)
+    (tmp_path / "outputs" / "notes.txt").write_text("no model")
     result = subprocess.run(
-        [sys.executable, "-m", "nlpladder", "serve", str(tmp_path), "--port", "0"],
-        capture_output=True, text=True, cwd=REPOSITORY,
+        [sys.executable, "-m", "nlpladder", "serve", model, "--port", "0"],
+        capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     assert result.returncode == 2
-    assert "holds no config.json" in result.stderr
+    assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert "listening" not in result.stdout
     assert [json.loads(line)["event"] for line in result.stdout.splitlines()] == ["failed", "stopped"]

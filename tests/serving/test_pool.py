@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from nlpladder.serving.jobs import (
     UnknownModelError,
 )
 from nlpladder.serving.options import PoolOptions
-from nlpladder.serving.pool import ModelPool
+from nlpladder.serving.pool import ModelPool, expected_tasks
 from serving.models import soon, until, with_pool
 
 #: Words of the n-gram model; no two are as probable.
@@ -140,9 +141,16 @@ def test_a_folder_without_a_model_is_refused_before_anything_is_started(folders,
             with_pool({"good": folders["majority"], "bad": path}, test)
 
 
-def test_a_damaged_model_is_refused_with_its_sentence(folders, tmp_path):
-    import shutil
+@pytest.mark.parametrize("name, said", [("tokenizer.json", "is damaged or cut short"), ("model.safetensors", "bytes")])
+def test_a_file_that_was_cut_short_is_named_before_anything_is_started(served_folder, tmp_path, name, said):
+    model = tmp_path / "model"
+    shutil.copytree(served_folder("transformer"), model)
+    (model / name).write_bytes((model / name).read_bytes()[:-40])
+    with pytest.raises(RunError, match=f"'m' cannot be served.*{name}.*{said}"):
+        expected_tasks("m", str(model))
 
+
+def test_a_damaged_model_is_refused_with_its_sentence(folders, tmp_path):
     shutil.copytree(folders["majority"], tmp_path / "model")
     settings = json.loads((tmp_path / "model" / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps({**settings, "label_names": 7, "task": "none"}))

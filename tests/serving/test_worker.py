@@ -38,7 +38,7 @@ class Talk:
         self.ours.settimeout(120)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "nlpladder.serving.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "nlpladder.serving.worker", str(theirs.fileno()), "m"],
                 pass_fds=[theirs.fileno()],
                 stderr=subprocess.PIPE,
             )

@@ -1,4 +1,4 @@
-"""Where an alarm goes: a line in the log, and a JSON post to a webhook."""
+"""Where an alarm goes besides the log of the server: a JSON post to a webhook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from typing import Any
 
 from nlpladder.drift.monitor import DriftEvent
@@ -25,25 +24,6 @@ WAITS = (1.0, 4.0, 16.0)
 _QUEUE = 64
 #: Answers that another try may change.
 _AGAIN = (408, 425, 429)
-
-
-def log_alert(event: DriftEvent) -> None:
-    """Write a line: a warning when the alarm is raised, a notice when it is taken back."""
-    level = logging.WARNING if event.change == "raised" else logging.INFO
-    logger.log(level, event.sentence, extra={"event": f"drift_{event.change}", "drift": event.to_dict()})
-
-
-def alert_all(*alerts: Callable[[DriftEvent], None]) -> Callable[[DriftEvent], None]:
-    """Return an alert that gives an event to several; one that fails does not keep it from the others."""
-
-    def alert(event: DriftEvent) -> None:
-        for one in alerts:
-            try:
-                one(event)
-            except Exception:
-                logger.exception("An alert of %s failed.", event.model)
-
-    return alert
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -137,11 +137,14 @@ def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
     )
 
 
-def check_model(folder: str | os.PathLike[str]) -> None:
+def check_model(folder: str | os.PathLike[str]) -> ModelDescription:
     """Look at all that `nlpladder.load` looks at before it opens a model: for who passes a model on unopened.
 
     Args:
         folder: A run folder or a model folder.
+
+    Returns:
+        What `describe_model` tells of it.
 
     Raises:
         ModelError: It holds no model, or a file is missing, damaged, cut short, or not safe to open; the sentence names
@@ -151,15 +154,16 @@ def check_model(folder: str | os.PathLike[str]) -> None:
     from nlpladder.models.safe_folders import check_folder
 
     place = Path(folder)
-    describe_model(place)
+    description = describe_model(place)
     check_folder(place, name=str(place))
     if (place / ADAPTER_CONFIG_NAME).is_file():
         if not (place / "tokenizer_config.json").is_file():
-            return  # that of its base is used
+            return description  # the tokenizer of its base is used
     elif (model_type := read_settings(place / CONFIG_NAME).get("model_type")) in ARTEFACTS and model_type != MODEL_TYPE:
-        return  # their vocabularies lie in their arrays
+        return description  # their vocabularies lie in their arrays
     check_tokenizer_files(str(place))
     check_tokenizer_json(place)
+    return description
 
 
 def _architectures(config: Mapping[str, Any]) -> list[str]:

@@ -63,7 +63,6 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
         ModelError: There is no model; it is damaged, of an unknown kind, or not safe to open; or it is neither in the
             local cache nor reachable.
     """
-    from nlpladder.models.pretrained.loading import check_reachable
     from nlpladder.models.safe_folders import HUB_ARGUMENTS, check_adapted_config, named_as, open_folder
 
     path = os.fspath(path_or_repo_id)
@@ -72,9 +71,7 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
             raise ModelError(
                 f"load takes no {name}: it opens safetensors and json only, and runs no code that comes with a model."
             )
-    if os.path.isfile(path):
-        raise _file_named(Path(path))
-    check_reachable(path)
+    _check_place(path)
     if os.path.isdir(path):
         _check_is_model(Path(path))
         _warn_of_unfinished_run(path)
@@ -89,6 +86,23 @@ def load(path_or_repo_id: str | os.PathLike[str], *, base_model: str | None = No
         base_model = base
     with named_as(path, folder):
         return _open(folder, base_model, settings)
+
+
+def check_name(path: str, *, local_files_only: bool = False) -> None:
+    """Refuse what names no model, before anything is downloaded or opened: a file, or a folder that is not there.
+
+    Args:
+        path: Folder or Hub id, as `load` takes it.
+        local_files_only: Do not ask the Hub whether a name that looks like a missing folder is an id of its.
+
+    Raises:
+        ModelError: The sentence says which folder it may be.
+    """
+    from nlpladder.models.safe_folders import check_id
+
+    _check_place(path)
+    if not os.path.isdir(path):
+        check_id(path, local_files_only=local_files_only)
 
 
 def load_unfinished(path: str | os.PathLike[str]) -> Any:
@@ -159,6 +173,15 @@ def _check_is_model(folder: Path) -> None:
     if (folder / CONFIG_NAME).is_file() or (folder / ADAPTER_CONFIG_NAME).is_file():
         return
     raise no_model(folder)
+
+
+def _check_place(path: str) -> None:
+    """Refuse a file, and a path that leads nowhere."""
+    from nlpladder.models.pretrained.loading import check_reachable
+
+    if os.path.isfile(path):
+        raise _file_named(Path(path))
+    check_reachable(path)
 
 
 def _file_named(file: Path) -> ModelError:

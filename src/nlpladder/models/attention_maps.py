@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import DataError, ModelError
+from nlpladder.models.evaluating import evaluating
 from nlpladder.models.targets import check_texts
 
 if TYPE_CHECKING:
@@ -237,22 +238,17 @@ def _named(tokenizer: Any, ids: Sequence[int]) -> tuple[tuple[str, ...], tuple[b
 @contextlib.contextmanager
 def _reading(model: Any) -> Iterator[None]:
     """Let a model read without gradients, in evaluation mode, by plain products; everything comes back afterwards."""
-    import torch
-
     inner = model.get_base_model() if hasattr(model, "peft_config") else model
     kernel = getattr(inner.config, "_attn_implementation", None)
     exchanged = kernel not in (None, "eager") and getattr(inner, "_supports_sdpa", False)
-    was_training = model.training
-    model.eval()
     if exchanged:
         inner.set_attn_implementation("eager")
     try:
-        with torch.inference_mode():
+        with evaluating(model):
             yield
     finally:
         if exchanged:
             inner.set_attn_implementation(kernel)
-        model.train(was_training)
 
 
 def _check_length(length: int, limit: int | None, what: str) -> None:

@@ -14,6 +14,7 @@ from nlpladder.models.attribution_gradients import (
     score_of,
 )
 from nlpladder.models.attributions import Attribution, Contribution, Method, Span, class_names
+from nlpladder.models.evaluating import evaluating
 
 if TYPE_CHECKING:
     from nlpladder.models.sequence_classifier import SequenceClassifier
@@ -48,9 +49,8 @@ def attribute_neural(
     if len(whole) > len(ids):
         notes.append(f"The model reads {len(ids)} tokens; of this text's {len(whole)}, those behind count for nothing.")
     model = classifier.model
-    was_training, baseline = model.training, ""
-    model.eval()
-    try:
+    baseline = ""
+    with evaluating(model, gradients=True):
         if model.config.model_type == "nlpladder_bag_of_ngrams":
             method = "exact"
             score, values = _bag_of_ngrams(classifier, ids, label, against)
@@ -63,8 +63,6 @@ def attribute_neural(
             error = score - start - sum(values)
             if abs(error) > max(0.05, _ROUGH * abs(score - start)):
                 notes.append(f"Of the score {error:+.2f} is an error of the integral, and counted with the baseline.")
-    finally:
-        model.train(was_training)
     labels = class_names(classifier)
     return Attribution(
         text=text,

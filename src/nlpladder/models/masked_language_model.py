@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from nlpladder.errors import ConfigError, DataError, ModelError
+from nlpladder.models.model_with_tokenizer import ModelWithTokenizer
 from nlpladder.models.sequence_classifier import usable_length
 from nlpladder.models.targets import check_texts
 from nlpladder.models.text_windows import check_tokenizer
 from nlpladder.protocols import EncodedText, FloatArray, MaskedQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from nlpladder.models.masked_scoring import Precision
 
 #: Padded tokens of one forward pass: on a CPU their activations should stay in its cache.
@@ -22,7 +21,7 @@ _CPU_TOKENS_AT_ONCE = 2048
 _ACCELERATOR_TOKENS_AT_ONCE = 65_536
 
 
-class MaskedLM:
+class MaskedLM(ModelWithTokenizer):
     """Wraps any ``…ForMaskedLM`` of transformers (BERT, RoBERTa, DistilBERT, ALBERT, …) with its fast tokenizer.
 
     It implements `nlpladder.protocols.MaskedLanguageModel` and `nlpladder.protocols.TextEncoder`. All questions of one
@@ -84,10 +83,6 @@ class MaskedLM:
         on_cpu = next(self.model.parameters()).device.type == "cpu"
         return _CPU_TOKENS_AT_ONCE if on_cpu else _ACCELERATOR_TOKENS_AT_ONCE
 
-    def num_parameters(self) -> int:
-        """Count all parameters; tied ones once."""
-        return int(sum(parameter.numel() for parameter in self.model.parameters()))
-
     def encode(self, text: str) -> EncodedText:
         """Return the text as the model reads it, with its special tokens.
 
@@ -141,7 +136,7 @@ class MaskedLM:
                 wanted.append([])
             places.append((row, len(wanted[row])))
             wanted[row].extend((position, query.token_ids[position]) for position in query.wanted)
-        with self._reading():
+        with self.evaluating():
             found = score_positions(
                 self.model, list(numbers), wanted, pad_id=self._pad_id, tokens_per_batch=self.tokens_per_batch,
                 precision=self.precision,
@@ -214,25 +209,12 @@ class MaskedLM:
         from nlpladder.models.masked_scoring import attention_received
 
         distinct = list(dict.fromkeys(map(tuple, inputs)))
-        with self._reading():
+        with self.evaluating():
             found = attention_received(
                 self.model, distinct, pad_id=self._pad_id, tokens_per_batch=self.tokens_per_batch
             )
         rows = {ids: row for row, ids in enumerate(distinct)}
         return [found[rows[tuple(ids)]] for ids in inputs]
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write model and tokenizer into one folder, in the layout of transformers (or peft)."""
-        from nlpladder.models.pretrained.adapter_files import save_model
-
-        save_model(self.model, save_directory)
-        self.tokenizer.save_pretrained(save_directory)
-
-    def push_to_hub(self, repo_id: str, **arguments: Any) -> str:
-        """Push what `save_pretrained` writes; see `nlpladder.models.uploading.push_saved`."""
-        from nlpladder.models.uploading import push_saved
-
-        return push_saved(self, repo_id, **arguments)
 
     @classmethod
     def from_pretrained(
@@ -273,7 +255,7 @@ class MaskedLM:
         from nlpladder.models.masked_scoring import mean_states
 
         rows = {one: row for row, one in enumerate(dict.fromkeys(wanted))}
-        with self._reading():
+        with self.evaluating():
             vectors = mean_states(
                 self.model, [ids for ids, _ in rows], [kept for _, kept in rows], pad_id=self._pad_id,
                 tokens_per_batch=self.tokens_per_batch,
@@ -292,21 +274,3 @@ class MaskedLM:
                     f"Query {number} (counted from 0) names position {position}, but its {length} tokens stand at 0 to "
                     f"{length - 1}."
                 )
-
-    def _reading(self) -> Any:
-        """Return a context in evaluation mode without gradients; the mode before that comes back afterwards."""
-        from contextlib import contextmanager
-
-        import torch
-
-        @contextmanager
-        def reading() -> Iterator[None]:
-            was_training = self.model.training
-            self.model.eval()
-            try:
-                with torch.inference_mode():
-                    yield
-            finally:
-                self.model.train(was_training)
-
-        return reading()

@@ -11,6 +11,7 @@ import numpy as np
 
 from nlpladder.errors import ConfigError, ModelError
 from nlpladder.generation import GenerationOptions, TextStream
+from nlpladder.models.model_with_tokenizer import ModelWithTokenizer
 from nlpladder.models.neural_tokens import TextEncoder, check_vocabulary, texts_behind
 from nlpladder.models.targets import check_texts
 from nlpladder.protocols import FloatArray, TokenScores
@@ -31,7 +32,7 @@ STATE_CHUNK = 1024
 _PROMPT_TOKENS_AT_ONCE = 8192
 
 
-class NeuralLanguageModel:
+class NeuralLanguageModel(ModelWithTokenizer):
     """Wraps any causal language model of transformers, GPT-2 as well as ours, with its fast tokenizer.
 
     A text w1 … wn is scored as it was learnt: it begins after the model's begin mark, and its end mark is predicted
@@ -62,10 +63,6 @@ class NeuralLanguageModel:
     def is_recurrent(self) -> bool:
         """Whether the model carries a state instead of reading windows."""
         return self.model.config.model_type in RECURRENT_TYPES
-
-    def num_parameters(self) -> int:
-        """Count all parameters; tied ones once."""
-        return int(sum(parameter.numel() for parameter in self.model.parameters()))
 
     def score(self, texts: Sequence[str]) -> list[TokenScores]:
         """Return how each text was predicted, each by itself, and its end.
@@ -266,19 +263,6 @@ class NeuralLanguageModel:
             "never": [one for one in found["never"] if one not in ends],
         }
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write model and tokenizer into one folder, in the layout of transformers (or peft)."""
-        from nlpladder.models.pretrained.adapter_files import save_model
-
-        save_model(self.model, save_directory)
-        self.tokenizer.save_pretrained(save_directory)
-
-    def push_to_hub(self, repo_id: str, **arguments: Any) -> str:
-        """Upload what `save_pretrained` writes, without a card: see `nlpladder.models.uploading.push_saved`."""
-        from nlpladder.models.uploading import push_saved
-
-        return push_saved(self, repo_id, **arguments)
-
     @classmethod
     def from_pretrained(
         cls,
@@ -367,28 +351,6 @@ class NeuralLanguageModel:
         if not 1 <= stride <= window:
             raise ConfigError(f"The stride is {stride} tokens; it must lie between 1 and the window, {window}.")
         return window, stride
-
-    def evaluating(self) -> Any:
-        """Return a context in evaluation mode without gradients; the mode before that comes back afterwards."""
-        return _Evaluating(self.model)
-
-
-class _Evaluating:
-    """Evaluation mode and no gradients inside; the mode before that comes back outside."""
-
-    def __init__(self, model: Any) -> None:
-        import torch
-
-        self.model, self.no_gradients = model, torch.inference_mode()
-
-    def __enter__(self) -> None:
-        self.was_training = self.model.training
-        self.model.eval()
-        self.no_gradients.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.no_gradients.__exit__(*error)
-        self.model.train(self.was_training)
 
 
 def _positions(config: Any) -> int | None:

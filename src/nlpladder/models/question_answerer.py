@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from nlpladder.errors import ConfigError, DataError
+from nlpladder.models.model_with_tokenizer import ModelWithTokenizer
 from nlpladder.models.sequence_classifier import usable_length
 from nlpladder.models.span_decoding import SpanScores, best_spans, log_normalizer, span_scores
 from nlpladder.models.targets import check_texts
@@ -51,7 +53,7 @@ class Answer:
     no_answer_score: float | None = None
 
 
-class QuestionAnswerer:
+class QuestionAnswerer(ModelWithTokenizer):
     """Wraps any ``…ForQuestionAnswering`` (or a peft adapter around one) with its tokenizer.
 
     Args:
@@ -88,10 +90,6 @@ class QuestionAnswerer:
         check_window(self.max_length, self.doc_stride, self.frame)
         if self.max_answer_length < 1:
             raise ConfigError(f"max_answer_length must be at least 1, got {self.max_answer_length}.")
-
-    def num_parameters(self) -> int:
-        """Count all parameters, the frozen ones of an adapter's base included."""
-        return int(sum(parameter.numel() for parameter in self.model.parameters()))
 
     def answer(self, questions: Sequence[str] | str, contexts: Sequence[str] | str, *, n_best: int = 1) -> list[Answer]:
         """Answer questions, each about its own context.
@@ -166,20 +164,6 @@ class QuestionAnswerer:
         first = spans[0]
         return Answer(first.text, first.start, first.end, first.score, tuple(spans[1:]), difference)
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write model and tokenizer into one folder, in the layout of transformers (or peft)."""
-        from nlpladder.models.pretrained.adapter_files import save_model
-
-        self._write_settings()
-        save_model(self.model, save_directory)
-        self.tokenizer.save_pretrained(save_directory)
-
-    def push_to_hub(self, repo_id: str, **arguments: Any) -> str:
-        """Upload what `save_pretrained` writes, without a card: see `nlpladder.models.uploading.push_saved`."""
-        from nlpladder.models.uploading import push_saved
-
-        return push_saved(self, repo_id, **arguments)
-
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], *, base_model: str | None = None, **arguments: Any) -> Self:
         """Load from a folder or a Hub id; see `nlpladder.models.pretrained.loading`."""
@@ -188,7 +172,7 @@ class QuestionAnswerer:
         model, tokenizer = load_model(os.fspath(path), head="question_answering", base_model=base_model, **arguments)
         return cls(model, tokenizer)
 
-    def _write_settings(self) -> None:
+    def _write_settings(self, folder: Path) -> None:
         """Put how texts are read into the config, where a reload finds it."""
         self.model.config.answer_reading = {
             "length": self.max_length,

@@ -58,6 +58,8 @@ _OTHER_LAYOUTS = ("model2vec", "nlpladder_ngram_interpolation", "nlpladder_ngram
 #: Of the disk so much is left free.
 _DISK_MARGIN = 2**28
 _MAX_FILES = 20_000
+#: For which the Hub is waited for when nothing but a name is asked about.
+_SECONDS_TO_ASK = 10.0
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,42 @@ def download(repo_id: str, arguments: Mapping[str, Any], *, max_bytes: int | Non
         if not quiet:
             enable_progress_bars()
     return Path(found)
+
+
+def check_id(name: str, *, local_files_only: bool = False) -> None:
+    """Refuse a name that is rather that of a missing folder than an id of the Hub; nothing is downloaded.
+
+    The Hub is asked only about a name that can be an id and looks like a folder here, too: it lies in one, or is near
+    one. What it says of any other name is found out when the model is opened.
+
+    Args:
+        name: Of no folder.
+        local_files_only: Look into the cache alone.
+
+    Raises:
+        ModelError: It can be no id; or it looks like a folder, and neither the cache nor the Hub has such a model.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise explain_hub_error(name, error) or no_folder(name) from error
+    if not looks_like_folder(name):
+        return
+    offline = local_files_only or bool(constants.HF_HUB_OFFLINE)
+    for local in (True,) if offline else (True, False):
+        try:
+            if local:
+                HfApi().snapshot_download(name, allow_patterns=list(PATTERNS), local_files_only=True)
+            else:
+                HfApi().model_info(name, timeout=_SECONDS_TO_ASK)
+            return
+        except Exception as error:
+            if not (_is_not_there(error) or is_no_answer(error)):
+                return  # what it is about will be said when the model is opened
+    raise no_folder(name, hub=not offline)
 
 
 def patterns_of(paths: Sequence[str]) -> list[str]:

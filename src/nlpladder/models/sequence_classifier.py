@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from nlpladder.models.model_with_tokenizer import ModelWithTokenizer
 from nlpladder.models.targets import check_texts
 from nlpladder.protocols import Task
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class SequenceClassifier:
+class SequenceClassifier(ModelWithTokenizer):
     """Wraps any ``…ForSequenceClassification`` (ours, transformers', or a peft adapter) with its tokenizer.
 
     Args:
@@ -48,33 +49,22 @@ class SequenceClassifier:
         config = self.model.config
         return tuple(str(config.id2label[index]) for index in range(config.num_labels))
 
-    def num_parameters(self) -> int:
-        """Count all parameters, the frozen ones of an adapter's base included."""
-        return int(sum(parameter.numel() for parameter in self.model.parameters()))
-
     def num_trainable_parameters(self) -> int:
         """Count the parameters that training changes."""
         return int(sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad))
 
     def predict_logits(self, texts: Sequence[str]) -> np.ndarray:
         """Return the logits in float32, shape (texts, labels)."""
-        import torch
-
         texts = check_texts(texts)
         if not texts:
             return np.empty((0, self.model.config.num_labels), dtype=np.float32)
         token_ids = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
         order = np.argsort([len(ids) for ids in token_ids], kind="stable")
         logits = np.empty((len(texts), self.model.config.num_labels), dtype=np.float32)
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with torch.inference_mode():
-                for rows in _batches(order, token_ids, self.tokens_per_batch):
-                    batch = self._pad([token_ids[row] for row in rows])
-                    logits[rows] = self.model(**batch).logits.float().cpu().numpy()
-        finally:
-            self.model.train(was_training)
+        with self.evaluating():
+            for rows in _batches(order, token_ids, self.tokens_per_batch):
+                batch = self._pad([token_ids[row] for row in rows])
+                logits[rows] = self.model(**batch).logits.float().cpu().numpy()
         return logits
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
@@ -85,19 +75,6 @@ class SequenceClassifier:
         if self.task == "single_label":
             return softmax(logits, axis=1)
         return expit(logits) if self.task == "multi_label" else logits
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write model and tokenizer into one folder, in the layout of transformers (or peft)."""
-        from nlpladder.models.pretrained.adapter_files import save_model
-
-        save_model(self.model, save_directory)
-        self.tokenizer.save_pretrained(save_directory)
-
-    def push_to_hub(self, repo_id: str, **arguments: Any) -> str:
-        """Upload what `save_pretrained` writes, without a card: see `nlpladder.models.uploading.push_saved`."""
-        from nlpladder.models.uploading import push_saved
-
-        return push_saved(self, repo_id, **arguments)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], *, base_model: str | None = None, **arguments: Any) -> Self:

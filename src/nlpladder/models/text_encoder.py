@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nlpladder.errors import ConfigError, DataError, ModelError
+from nlpladder.models.model_with_tokenizer import ModelWithTokenizer
 from nlpladder.models.saved_files import ADAPTER_CONFIG_NAME, CONFIG_NAME, check_tokenizer_files, read_settings
 from nlpladder.models.sentence_pooling import ENCODERS, Pooling, no_encoder, read_pooling, write_pooling
 from nlpladder.models.sequence_classifier import usable_length
@@ -19,7 +20,7 @@ from nlpladder.protocols import FloatArray
 _CPU_TOKENS_AT_ONCE, _ACCELERATOR_TOKENS_AT_ONCE = 2048, 65_536
 
 
-class SentenceEncoder:
+class SentenceEncoder(ModelWithTokenizer):
     """Wraps an encoder of transformers without a head (``BertModel``, ``MPNetModel``, …) with its fast tokenizer.
 
     It implements `nlpladder.protocols.TextEncoder`. The vectors of a sentence-transformers folder are those of
@@ -69,10 +70,6 @@ class SentenceEncoder:
         """Numbers of a vector."""
         return int(self.model.config.hidden_size) * len(self.pooling.modes)
 
-    def num_parameters(self) -> int:
-        """Count all parameters; tied ones once."""
-        return int(sum(parameter.numel() for parameter in self.model.parameters()))
-
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return one vector a text; a text that is longer than `max_length` tokens is cut, as sentence-transformers do.
 
@@ -98,7 +95,7 @@ class SentenceEncoder:
         for text, found in zip(row, ids, strict=True):
             if not len(found):
                 raise DataError(f"The text {text!r} has no tokens, so it has no vector. Leave empty texts out.")
-        with self._reading():
+        with self.evaluating():
             vectors = pooled_states(
                 self.model, ids, self.pooling, pad_id=self._pad_id, tokens_per_batch=self.tokens_per_batch
             )
@@ -146,27 +143,12 @@ class SentenceEncoder:
                     f"No token of the first {self.max_length} stands at characters {begin} to {end} of {text[:60]!r}."
                 )
             rows.append(wanted.setdefault((place, kept), len(wanted)))
-        with self._reading():
+        with self.evaluating():
             vectors = mean_states(
                 self.model, [found["input_ids"][place] for place, _ in wanted], [kept for _, kept in wanted],
                 pad_id=self._pad_id, tokens_per_batch=self.tokens_per_batch,
             )  # fmt: skip
         return vectors[rows]
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write model, tokenizer and pooling into one folder, which sentence-transformers and transformers open."""
-        from nlpladder.models.pretrained.adapter_files import save_model
-
-        # The pooling first: without it, a folder that was cut short would open with another one.
-        write_pooling(self.pooling, Path(save_directory), width=int(self.model.config.hidden_size))
-        self.tokenizer.save_pretrained(save_directory)
-        save_model(self.model, save_directory)
-
-    def push_to_hub(self, repo_id: str, **arguments: Any) -> str:
-        """Push what `save_pretrained` writes; see `nlpladder.models.uploading.push_saved`."""
-        from nlpladder.models.uploading import push_saved
-
-        return push_saved(self, repo_id, **arguments)
 
     @classmethod
     def from_pretrained(
@@ -202,6 +184,10 @@ class SentenceEncoder:
             raise explain_loading_error(path, error) from error
         return cls(model, tokenizer, pooling=chosen, tokens_per_batch=tokens_per_batch)
 
+    def _write_settings(self, folder: Path) -> None:
+        """Write the pooling: without it, sentence-transformers would take another one."""
+        write_pooling(self.pooling, folder, width=int(self.model.config.hidden_size))
+
     @property
     def _pad_id(self) -> int:
         # Padding is masked out: any id does where a tokenizer has none of its own.
@@ -211,24 +197,6 @@ class SentenceEncoder:
         """Return what the tokenizer is given for a text, as sentence-transformers writes it."""
         clean = (self.pooling.prompt + text).encode("utf-8", "replace").decode("utf-8").strip()
         return clean.lower() if self.pooling.lower_case else clean
-
-    def _reading(self) -> Any:
-        """Return a context in evaluation mode without gradients; the mode before that comes back afterwards."""
-        from contextlib import contextmanager
-
-        import torch
-
-        @contextmanager
-        def reading() -> Any:
-            was_training = self.model.training
-            self.model.eval()
-            try:
-                with torch.inference_mode():
-                    yield
-            finally:
-                self.model.train(was_training)
-
-        return reading()
 
 
 def _check_is_encoder(folder: Path, name: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import ConfigError, ModelError
+from nlpladder.models.evaluating import evaluating
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -249,23 +250,16 @@ def read_windows(
     Returns:
         For each window its rows of each tensor, without padding, (tokens, …), in float32.
     """
-    import torch
-
     order = sorted(range(len(windows)), key=lambda number: len(windows[number].input_ids))
     found: list[tuple[npt.NDArray[np.float32], ...]] = [()] * len(windows)
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for numbers in _batches(order, windows, tokens_per_batch):
-                batch = padded_batch([windows[number] for number in numbers], tokenizer)
-                outputs = read(model(**{name: tensor.to(device) for name, tensor in batch.items()}))
-                arrays = [tensor.float().cpu().numpy() for tensor in outputs]
-                for row, number in enumerate(numbers):
-                    found[number] = tuple(array[row, : len(windows[number].input_ids)] for array in arrays)
-    finally:
-        model.train(was_training)
+    with evaluating(model):
+        for numbers in _batches(order, windows, tokens_per_batch):
+            batch = padded_batch([windows[number] for number in numbers], tokenizer)
+            outputs = read(model(**{name: tensor.to(device) for name, tensor in batch.items()}))
+            arrays = [tensor.float().cpu().numpy() for tensor in outputs]
+            for row, number in enumerate(numbers):
+                found[number] = tuple(array[row, : len(windows[number].input_ids)] for array in arrays)
     return found
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import DataError
+from nlpladder.models.model_with_tokenizer import ModelWithTokenizer
 from nlpladder.models.sequence_classifier import usable_length
 from nlpladder.models.tag_decoding import TagGrammar, best_sequence
 from nlpladder.models.text_windows import (
@@ -70,7 +72,7 @@ class Entity:
     score: float
 
 
-class TokenClassifier:
+class TokenClassifier(ModelWithTokenizer):
     """Wraps any ``…ForTokenClassification`` (or a peft adapter around one) with its tokenizer.
 
     A word is tagged at its first sub-word (Devlin et al. 2019, section 5.3). Sentences longer than the window are read
@@ -117,10 +119,6 @@ class TokenClassifier:
         """Tags in the order of the logits."""
         config = self.model.config
         return tuple(str(config.id2label[index]) for index in range(config.num_labels))
-
-    def num_parameters(self) -> int:
-        """Count all parameters, the frozen ones of an adapter's base included."""
-        return int(sum(parameter.numel() for parameter in self.model.parameters()))
 
     def predict(self, sentences: Sequence[str | Sequence[str]]) -> list[TaggedWords]:
         """Tag every word of some sentences.
@@ -210,24 +208,10 @@ class TokenClassifier:
             known.append(there)
         return logits, known
 
-    def _reading(self) -> dict[str, Any]:
-        """Return what the model's config keeps of how texts are read."""
+    def _write_settings(self, folder: Path) -> None:
+        """Put how texts are read into the config, where a reload finds it."""
         reading = {"length": self.max_length, "overlap": self.overlap}
-        return {**reading, "valid_tags": True} if self.valid_tags else reading
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write model and tokenizer into one folder, in the layout of transformers (or peft)."""
-        from nlpladder.models.pretrained.adapter_files import save_model
-
-        self.model.config.reading_windows = self._reading()
-        save_model(self.model, save_directory)
-        self.tokenizer.save_pretrained(save_directory)
-
-    def push_to_hub(self, repo_id: str, **arguments: Any) -> str:
-        """Upload what `save_pretrained` writes, without a card: see `nlpladder.models.uploading.push_saved`."""
-        from nlpladder.models.uploading import push_saved
-
-        return push_saved(self, repo_id, **arguments)
+        self.model.config.reading_windows = {**reading, "valid_tags": True} if self.valid_tags else reading
 
     @classmethod
     def from_pretrained(

@@ -11,6 +11,7 @@ import numpy as np
 
 from nlpladder.errors import ConfigError, ModelError
 from nlpladder.models.alignment import copied_words, fill_unknown
+from nlpladder.models.model_with_tokenizer import ModelWithTokenizer
 from nlpladder.models.targets import check_texts
 from nlpladder.models.translation_encoding import TextFormat, never_written, shortened, source_ids, target_ids
 from nlpladder.models.translation_pieces import cut, length_batches
@@ -33,7 +34,7 @@ class _Source:
     note: str | None = None
 
 
-class Translator:
+class Translator(ModelWithTokenizer):
     """Wraps any encoder-decoder (our Seq2Seq and Transformer, Marian, BART, T5) with its tokenizers.
 
     Args:
@@ -67,10 +68,6 @@ class Translator:
         self.alignment_layer = alignment_layer
         _check_vocabulary(self.tokenizer, model.get_input_embeddings(), "source")
         _check_vocabulary(self.target_tokenizer, model.get_output_embeddings(), "target")
-
-    def num_parameters(self) -> int:
-        """Count all parameters."""
-        return int(sum(parameter.numel() for parameter in self.model.parameters()))
 
     def translate(
         self,
@@ -145,9 +142,7 @@ class Translator:
         from nlpladder.models.translation_search import search
 
         found: list[list[Hypothesis]] = [[] for _ in pieces]
-        was_training = self.model.training
-        self.model.eval()
-        try:
+        with self.evaluating():
             for numbers in length_batches([len(piece.ids) for piece in pieces], max(1, tokens_per_batch // num_beams)):
                 hypotheses = search(
                     self.model,
@@ -160,8 +155,6 @@ class Translator:
                 )
                 for number, several in zip(numbers, hypotheses, strict=True):
                     found[number] = several
-        finally:
-            self.model.train(was_training)
         return found
 
     def score_targets(
@@ -226,12 +219,6 @@ class Translator:
         model, tokenizer, target_tokenizer, settings = load_translator(os.fspath(path), **arguments)
         layer = settings.pop("alignment_layer", None)
         return cls(model, tokenizer, target_tokenizer, alignment_layer=layer, text_format=TextFormat(**settings))
-
-    def push_to_hub(self, repo_id: str, **arguments: Any) -> str:
-        """Upload what `save_pretrained` writes, without a card: see `nlpladder.models.uploading.push_saved`."""
-        from nlpladder.models.translation_files import push_translator
-
-        return push_translator(self, repo_id, **arguments)
 
     def _never_written(self) -> list[int]:
         """Return the ids of the marks that stand in no sentence."""

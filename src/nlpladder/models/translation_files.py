@@ -128,10 +128,3 @@ def _find(path: str, name: str, arguments: dict[str, Any]) -> str | None:
 
     known = {key: arguments[key] for key in _HUB_ARGUMENTS if key in arguments}
     return cached_file(path, name, _raise_exceptions_for_missing_entries=False, **known)
-
-
-def push_translator(translator: Any, repo_id: str, **arguments: Any) -> str:
-    """Upload what `Translator.save_pretrained` writes, without a card: see `nlpladder.models.uploading.push_saved`."""
-    from nlpladder.models.uploading import push_saved
-
-    return push_saved(translator, repo_id, **arguments)

@@ -16,6 +16,7 @@ import torch
 
 from nlpladder.errors import DataError, ModelError
 from nlpladder.models.beam_search import map_tensors
+from nlpladder.models.evaluating import evaluating
 from nlpladder.models.targets import check_texts
 from nlpladder.models.translation_search import learns_prompts, source_batch
 from nlpladder.protocols import FloatArray, TokenScores
@@ -101,14 +102,10 @@ def _log_probabilities(model: Any, pairs: Sequence[tuple[Ids, Ids]], tokens_per_
     on_cpu = next(model.parameters()).device.type == "cpu"
     logits = _CPU_LOGITS_AT_ONCE if on_cpu else _ACCELERATOR_LOGITS_AT_ONCE
     most_targets = max(64, logits // int(model.get_output_embeddings().weight.shape[0]))
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for numbers in _batches(pairs, tokens_per_batch, most_targets):
             for number, scores in zip(numbers, _forward(model, [pairs[one] for one in numbers]), strict=True):
                 found[number] = scores
-    finally:
-        model.train(was_training)
     return found
 
 

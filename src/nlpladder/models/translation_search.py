@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from nlpladder.models.beam_search import beam_search, map_tensors
+from nlpladder.models.evaluating import evaluating
 
 
 @dataclass(frozen=True)
@@ -325,12 +326,8 @@ def all_attentions(model: Any, source: list[int], target: list[int]) -> dict[str
     """
     input_ids, mask = source_batch([source], int(model.config.pad_token_id or 0), next(model.parameters()).device)
     decoder_input_ids = torch.tensor([[_start(model), *target[:-1]]], device=mask.device)
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         output = _teacher_forced(model, decoder_input_ids, None, mask, attend=True, input_ids=input_ids)
-    finally:
-        model.train(was_training)
     maps = {
         "encoder": getattr(output, "encoder_attentions", None),
         "decoder": getattr(output, "decoder_attentions", None),

@@ -23,6 +23,8 @@ from typing import Any
 _MOST_WAITING = 10_000
 #: Seconds after which the lines of requests are written, all together.
 _PAUSE = 0.1
+#: Warnings of different forms that are kept in mind; a form may hold what should have been an argument of it.
+_MOST_FORMS = 1_000
 
 
 class JsonLog:
@@ -125,3 +127,36 @@ class LogHandler(logging.Handler):
         else:
             level = "error" if record.levelno >= logging.ERROR else "warning"
             self._log.write("server", level=level, logger=record.name, message=record.getMessage())
+
+
+class ToldOnce(logging.Filter):
+    """Lets each warning of a library through once, whatever numbers stand in it.
+
+    What depends on the request, such as a prompt that loses its beginning, is told by its answer and by its line in the
+    server's log; a line of the model's own for each of them would bury the rest.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[tuple[str, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is the first of its form."""
+        form = (record.name, str(record.msg))
+        first = form not in self._told
+        if len(self._told) < _MOST_FORMS:
+            self._told.add(form)
+        return first
+
+
+def log_to_stderr(model: str) -> None:
+    """In a worker: write warnings of all packages to standard error, each form once, behind the name of its model.
+
+    Args:
+        model: Its name.
+    """
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter(model.replace("%", "%%") + ": %(message)s"))
+    handler.addFilter(ToldOnce())
+    logging.getLogger().addHandler(handler)

@@ -36,8 +36,6 @@ class PieceStream(AsyncIterator[Piece]):
         self._counted.__enter__()
         # Also for a stream that nobody reads and nobody closes.
         self._late = asyncio.get_running_loop().call_at(deadline, self._run_out)
-        #: How the writing ended: tokens that were read and written, seconds, and whether the prompt was cut.
-        self.end: StreamEnded | None = None
 
     async def __anext__(self) -> Piece:
         if self._closed:
@@ -52,7 +50,6 @@ class PieceStream(AsyncIterator[Piece]):
         await self.aclose()
         if isinstance(found, ServingError):
             raise found
-        self.end = found
         if found.error is not None:
             raise RefusedItemError(found.error)
         raise StopAsyncIteration

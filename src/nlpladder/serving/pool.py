@@ -83,7 +83,7 @@ class ModelPool:
             RunError: A folder holds no model that can be served. Nothing is started then.
         """
         for name, path in self._paths.items():
-            self._expected[name] = expected_tasks(name, path)
+            self._expected[name] = expected_tasks(name, path, local_files_only=self._options.local_files_only)
         processes = max(1, len(self._paths) * self._options.workers)
         threads = self._options.threads or max(1, int(cores() // processes))
         for name, path in self._paths.items():
@@ -284,22 +284,25 @@ class ModelPool:
                 self._all_done.set()
 
 
-def expected_tasks(name: str, path: str) -> tuple[ServingTask, ...]:
+def expected_tasks(name: str, path: str, *, local_files_only: bool = False) -> tuple[ServingTask, ...]:
     """Return what the model in a folder will offer, without opening it; nothing for a Hub id.
 
     Args:
         name: Of the model.
         path: A folder or Hub id.
+        local_files_only: Do not ask the Hub whether a name that looks like a missing folder is an id of its.
 
     Raises:
-        RunError: The folder holds no model that can be served.
+        RunError: There is no such folder, or it holds no model that can be served.
     """
-    if not os.path.isdir(path):
-        return ()
-    from nlpladder.hub.describing import describe_model
+    from nlpladder.hub.describing import check_model
+    from nlpladder.hub.loading import check_name
 
     try:
-        abilities = describe_model(path).abilities
+        check_name(path, local_files_only=local_files_only)
+        if not os.path.isdir(path):
+            return ()
+        abilities = check_model(path).abilities
     except ModelError as error:
         raise RunError(f"The model {name!r} cannot be served. {error}") from None
     tasks = [task for ability, tasks in _TASKS_OF_ABILITY.items() if ability in abilities for task in tasks]

@@ -65,7 +65,7 @@ class WorkerProcess(asyncio.Protocol):
             undo.callback(ours.close)
             self._process = subprocess.Popen(
                 # -P: a file in the folder where the server was started is no module of the worker.
-                [sys.executable, "-P", "-m", "nlpladder.serving.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "nlpladder.serving.worker", str(theirs.fileno()), message.name],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # standard output is for the server's log: what a library prints goes to standard error

@@ -43,6 +43,7 @@ class RequestContext:
         items: Texts of the request.
         tokens: Read and written; where a text was continued only those that were written, as its answer says.
         prompt_tokens: Of the prompt, where a text was continued.
+        truncated: Texts of which only a part was read.
         code: Of the error that it ended with.
         key: Name of the key it came with.
         texts: What was asked, only where the log may hold texts.
@@ -58,6 +59,7 @@ class RequestContext:
     items: int | None = None
     tokens: int | None = None
     prompt_tokens: int | None = None
+    truncated: int = 0
     code: str = ""
     key: str = ""
     texts: list[str] | None = None
@@ -191,8 +193,8 @@ class RequestLayer:
         self.log.write(
             "request", request_id=context.request_id, method=scope["method"], path=scope["path"][:200],
             status=context.status, seconds=round(seconds, 6), model=context.model, task=context.task,
-            items=context.items, tokens=context.tokens, prompt_tokens=context.prompt_tokens, code=context.code,
-            key=context.key, texts=context.texts,
+            items=context.items, tokens=context.tokens, prompt_tokens=context.prompt_tokens,
+            truncated=context.truncated or None, code=context.code, key=context.key, texts=context.texts,
         )  # fmt: skip
 
 

@@ -95,6 +95,7 @@ class Service:
             cut = item is not items[index]  # this server read only its beginning, whatever the model read of that
             results[index] = replace(result, truncated=True) if cut and result.error is None else result
         context.tokens = sum(result.tokens for result in results)
+        context.truncated = sum(result.truncated for result in results)
         if task == "generate" and results[0].value is not None:  # as its answer says
             context.tokens, context.prompt_tokens = results[0].value["tokens"], results[0].value["prompt_tokens"]
         if all(result.error is not None for result in results):

@@ -122,11 +122,12 @@ class EventStream(Response):
             except ServingError as failure:
                 error = failure
         if error is None:
+            truncated = piece.truncated or self._truncated
             self._context.tokens, self._context.prompt_tokens = piece.tokens, piece.prompt_tokens
+            self._context.truncated = int(truncated)
             end = {
                 "tokens": piece.tokens, "prompt_tokens": piece.prompt_tokens, "reason": piece.reason,
-                "truncated": piece.truncated or self._truncated,
-                "seconds": round(time.perf_counter() - self._context.started, 6),
+                "truncated": truncated, "seconds": round(time.perf_counter() - self._context.started, 6),
             }  # fmt: skip
             body += _event("end", end)
         else:

@@ -196,7 +196,6 @@ def open_watch(models: Mapping[str, str], options: ServeOptions, log: JsonLog) -
     windows = DriftOptions(
         window=options.drift_window, alarm_after=options.drift_alarm_after, calm_after=options.drift_calm_after
     )
-
     webhook = None if options.drift_webhook is None else Webhook(options.drift_webhook)
 
     def alert(event: DriftEvent) -> None:

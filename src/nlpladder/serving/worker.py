@@ -1,7 +1,7 @@
 """A worker process: it holds one model, and answers what comes through its socket until that is closed.
 
-Started by `nlpladder.serving.processes` as ``python -m nlpladder.serving.worker FD``. The main thread only reads the
-socket, so that the process ends at once when the front does, whatever it is doing. One thread opens the model and
+Started by `nlpladder.serving.processes` as ``python -m nlpladder.serving.worker FD NAME``. The main thread only reads
+the socket, so that the process ends at once when the front does, whatever it is doing. One thread opens the model and
 answers batches, and each text that is written has a thread of its own.
 """
 
@@ -34,6 +34,7 @@ from nlpladder.serving.channel import (
     packed,
 )
 from nlpladder.serving.jobs import ItemError, ItemResult, ModelInfo, Piece, RefusedItemError
+from nlpladder.serving.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from nlpladder.serving.engines import Engines
@@ -232,10 +233,11 @@ def error_of(error: Exception, parameters: Iterable[str] = ()) -> ItemError:
 
 
 def main() -> None:
-    """Run a worker on the socket whose number is the first argument."""
+    """Run a worker on the socket whose number is the first argument; the second one is the name of its model."""
     # The front ends its workers by closing their sockets, once all that was accepted is answered.
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
+    log_to_stderr(sys.argv[2])
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         Worker(connection).run()
     os._exit(0)  # threads that still compute have nobody to tell

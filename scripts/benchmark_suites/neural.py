@@ -164,7 +164,7 @@ def build(settings: dict[str, Any], contender: str) -> tuple[Any, Callable[[Any,
         return build_ours(kind), _our_loss
     if contender == "transformers":
         return build_transformers(kind), _hugging_face_loss
-    import benchmark_neural_torch as plain
+    from benchmark_suites import neural_torch as plain
 
     model = plain.PlainTransformer() if kind == "transformer" else plain.PlainRecurrent(kind)
     return model, plain.loss_of

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from serving_client import Client, get_json
-from serving_hostile import CANARY, make_hostile, raw_requests
-from serving_judge import ALLOWED, LEAKS, Judge, Tally, Target
-from serving_report import Finding
-from serving_schema import check_schema
+from serving_checks.client import Client, get_json
+from serving_checks.hostile import CANARY, make_hostile, raw_requests
+from serving_checks.judge import ALLOWED, LEAKS, Judge, Tally, Target
+from serving_checks.report import Finding
+from serving_checks.schema import check_schema
 
 METHODS = ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "POST")
 RAW_TIMEOUT = 15.0
@@ -76,7 +76,7 @@ def _reference(url: str, target: Target) -> Any:
 def _own(
     url: str, target: Target, judge: Judge, examples: int, seed: int, senders: int, seconds: float
 ) -> Finding:  # fmt: skip
-    """Send what `serving_hostile` makes up, from several senders."""
+    """Send what `serving_checks.hostile` makes up, from several senders."""
     path = target.question.path
     made = iter(make_hostile(json.loads(target.question.body), examples, seed))
     tally, lock = Tally(), threading.Lock()

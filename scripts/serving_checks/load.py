@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from serving_client import TIMEOUT, Client, Question, Reply, problem_of_answer
-from serving_report import percentiles_in_words
+from serving_checks.client import TIMEOUT, Client, Question, Reply, problem_of_answer
+from serving_checks.report import percentiles_in_words
 
 #: Seconds that a client waits after it was refused, where it is told to wait at all.
 PAUSE = 0.05

@@ -1,4 +1,4 @@
-"""The server of an image that `check_dockerfile` built: started, asked, and ended with the image's own signal."""
+"""The server of an image that was built: started, asked, and ended with the image's own signal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockerfile_parser import Instruction, seconds_of
-from dockerfile_sandbox import Limits, Sandbox
+from dockerfile_checks.parser import Instruction, seconds_of
+from dockerfile_checks.sandbox import Limits, Sandbox
 from nlpladder.errors import CheckFailedError
 
 if TYPE_CHECKING:
-    from check_dockerfile import Image
+    from dockerfile_checks.building import Image
 
 #: Asks an address and prints status and body as JSON; runs in the server's network.
 _ASK = """
@@ -52,7 +52,7 @@ def check_server(image: Image, runs: Sequence[Path]) -> dict[str, object]:
     """Start an image's server on some runs, ask every model, end it, and return what was seen.
 
     Args:
-        image: Built by `check_dockerfile`.
+        image: Of `dockerfile_checks.building.Builder`.
         runs: Folders of models; shown read-only below /models.
 
     Raises:
@@ -190,10 +190,8 @@ def _ask_models(pid: int, port: int) -> dict[str, int]:
     status, text = ask(pid, port, "/models")
     if status != 200:
         raise CheckFailedError(f"/models answers {status}: {text[:300]}")
-    listed = json.loads(text)
-    models = listed["models"] if isinstance(listed, dict) else listed
     answers = {}
-    for model in models:
+    for model in json.loads(text)["models"]:
         for task in model["tasks"]:
             status, answer = ask(pid, port, f"/{task}", {"model": model["name"], **REQUESTS[task]})
             answers[f"{model['name']} {task}"] = status

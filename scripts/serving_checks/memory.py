@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving_client import Question
-from serving_load import closed_loop
-from serving_report import Finding
+from serving_checks.client import Question
+from serving_checks.load import closed_loop
+from serving_checks.report import Finding
 
 #: The share of requests after which memory must no longer grow: 2,000 of 10,000.
 SETTLED = 0.2

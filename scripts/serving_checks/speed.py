@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from serving_client import Client, Question, metrics_of, question_about
-from serving_load import Load, closed_loop
-from serving_report import Finding, counts_in_words, percentile
+from serving_checks.client import Client, Question, metrics_of, question_about
+from serving_checks.load import Load, closed_loop
+from serving_checks.report import Finding, counts_in_words, percentile
 
 #: Numbers of two answers may differ by as much.
 TOLERANCE = 1e-5

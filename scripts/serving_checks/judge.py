@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving_client import Question, Reply
-from serving_hostile import CANARY
-from serving_report import counts_in_words
+from serving_checks.client import Question, Reply
+from serving_checks.hostile import CANARY
+from serving_checks.report import counts_in_words
 
 #: What nobody outside should read: traces, and paths of the machine.
 LEAKS = re.compile(r'Traceback|File \\?"/|site-packages|/usr/lib/|\.py\\?", line \d|<object at 0x|<class \'')

@@ -2,7 +2,7 @@
 
 The first step has `STEP_ROWS` rows of unequal lengths, the second the few that are left. The learning rate is so small
 that the second step finds the weights of the first. A task returns what a plain Trainer needs for the same steps, where
-transformers has the usual collator for it. The other tasks stand in ``gradient_sequences.py``.
+transformers has the usual collator for it. The other tasks stand in ``gradient_checks/sequences.py``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Two jobs. A BERT of MiniLM's size (or the model given with ``--model``) learns to classify sentences as short as those
 of SST-2 (or a table's of texts with labels); a GPT of 4 layers learns answers to instructions. The peers, in
-``benchmark_finetuning_peers.py``, are what the example scripts of transformers do: rows padded to the longest that is
+``finetuning_peers.py``, are what the example scripts of transformers do: rows padded to the longest that is
 allowed (``run_glue.py``), rows padded to the longest of their batch (``DataCollatorWithPadding``), and for the GPT all
 texts strung together and cut into blocks (``run_clm.py``, whose texts see each other). Every contender makes about as
 many optimiser steps on the same texts, with the same model, AdamW and learning rate; nothing is validated or saved.
@@ -139,7 +139,7 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any],
     """Build model and trainer, and return the call that trains one epoch; results are not compared."""
     import torch
 
-    import benchmark_finetuning_peers as peers
+    from benchmark_suites import finetuning_peers as peers
 
     settings = json.loads((folder / "settings.json").read_text())
     torch.set_num_threads(settings["threads"])

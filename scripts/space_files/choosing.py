@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,9 @@ from nlpladder.hub.describing import check_model
 from nlpladder.hub.push_copy import adapter_base, copy_texts, is_local_base
 from nlpladder.hub.push_files import select_files
 from nlpladder.hub.push_plan import readable_size
+from space_files.texts import APP, card, requirements
 
-ROOT = Path(__file__).resolve().parent.parent
-#: Of PyTorch: builds of torch without CUDA, which a Space on CPUs has no use for.
-CPU_TORCH = "https://download.pytorch.org/whl/cpu"
+ROOT = Path(__file__).resolve().parents[2]
 #: Endings of what a Space may hold: code, prose, settings, figures, and weights that run nothing when opened.
 ALLOWED = (
     ".py",
@@ -35,72 +33,14 @@ ALLOWED = (
     ".spm",
     ".typed",
 )
-#: Files of the demo that are not needed to show it.
-_NOT_SHOWN = ("tiny_benchmark.py", "tiny_climbs.py", "tiny_ladder.py", "README.md")
+#: Modules of the demo whose names begin so train the tiny ladder; a Space shows models and trains none.
+_TRAINS = "tiny_"
 #: Folders of a run that hold no model of their own.
 _SKIPPED = ("checkpoints", "figures", "items", "__pycache__")
 _MODEL_FILES = ("config.json", "adapter_config.json")
 _CLIMB_FILES = ("ladder.json", "ladder.md")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _DEPTH = 4
-
-APP = '''"""Starts nlpladder's demo on the models of this Space. Written by scripts/build_space.py."""
-
-from __future__ import annotations
-
-import os
-import sys
-from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-# demos/ comes first: its app.py is the demo, this one only starts it.
-sys.path[:0] = [str(HERE / "demos"), str(HERE)]
-
-
-def main() -> None:
-    """Start the demo and serve it until the Space is stopped."""
-    import app as demo
-    from shell.options import DemoOptions
-
-    demo.private_environment()
-    options = DemoOptions(models_dir=str(HERE / "models"), allow_hub=False, max_model_gb=4.0)
-    page = demo.build(options, demo.open_store(options))
-    # Who may come in is decided by the Space (private or public), so the demo asks nobody. Where it listens, too.
-    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
-    port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
-    # Nothing of the folder that it is started from can be asked for: gradio offers files of the working directory.
-    os.chdir(os.environ["GRADIO_TEMP_DIR"])
-    page.launch(**{**demo.launch_arguments(options), "server_name": host, "server_port": port})
-
-
-if __name__ == "__main__":
-    main()
-'''
-
-README = """---
-title: {title}
-emoji: 🪜
-colorFrom: blue
-colorTo: green
-sdk: gradio
-sdk_version: {gradio}
-python_version: "3.11"
-app_file: app.py
-license: apache-2.0
-short_description: Every model family of NLP, one rung each, side by side
-tags:
-- nlpladder
----
-
-# {title}
-
-Word counts, word vectors, n-grams, recurrent networks and transformers on the same texts, side by side. This Space was
-written by `scripts/build_space.py` of nlpladder {version}; it trains nothing and keeps nothing that is typed.
-
-{models}
-
-The weights are safetensors and json; opening them runs no code. Models of the Hub cannot be loaded here.
-"""
 
 
 @dataclass(frozen=True)
@@ -171,7 +111,7 @@ def collect(runs: Mapping[str, Path], *, title: str, max_bytes: int) -> SpaceFil
                 kept[target] = file
     written["app.py"] = APP.encode()
     written["requirements.txt"] = requirements(ROOT).encode()
-    written["README.md"] = _card(title, models).encode()
+    written["README.md"] = card(title, models, ROOT).encode()
     result = SpaceFiles(kept, written, tuple(models), tuple(left_out))
     check(result, max_bytes=max_bytes, private=[ROOT, *runs.values()])
     return result
@@ -231,40 +171,6 @@ def check(files: SpaceFiles, *, max_bytes: int, private: Sequence[Path]) -> None
                 raise RunError(f"{path} names a folder of this machine ({name.decode()}); it must not leave it.")
 
 
-def requirements(root: Path) -> str:
-    """Return the requirements of a Space: the project's dependencies in the versions that the tests run with.
-
-    gradio is not among them: a Space installs it by the ``sdk_version`` of its README. What the dependencies need
-    themselves is left to pip, since a Space adds packages of its own that constraints.txt does not know.
-
-    Args:
-        root: Of the checkout.
-
-    Raises:
-        ConfigError: constraints.txt has no version of one.
-    """
-    versions = versions_of(root)
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [f"--extra-index-url {CPU_TORCH}"]
-    for requirement in project["dependencies"]:
-        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        if _normalised(name) not in versions:
-            raise ConfigError(f"constraints.txt has no version of {name}, which pyproject.toml asks for.")
-        lines.append(f"{name}=={versions[_normalised(name)]}")
-    return "\n".join(lines) + "\n"
-
-
-def versions_of(root: Path) -> dict[str, str]:
-    """Return the versions of constraints.txt by normalised name.
-
-    Args:
-        root: Of the checkout.
-    """
-    lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.strip().partition("==") for line in lines if "==" in line and not line.startswith("#")]
-    return {_normalised(name): version.split("+")[0] for name, _, version in pairs}
-
-
 def _package() -> dict[str, Path]:
     """Return the files of the demo and of the package."""
     found = {"LICENSE": ROOT / "LICENSE"}
@@ -273,7 +179,9 @@ def _package() -> dict[str, Path]:
             path = file.relative_to(begin)
             if not file.is_file() or path.parts[0] == "screenshots" or "__pycache__" in path.parts:
                 continue
-            if file.suffix in (".py", ".css", ".typed") and not (inside == "demos" and path.name in _NOT_SHOWN):
+            if inside == "demos" and path.name.startswith(_TRAINS):
+                continue
+            if file.suffix in (".py", ".css", ".typed"):
                 found[f"{inside}/{path.as_posix()}"] = file
     return found
 
@@ -318,17 +226,3 @@ def _check_base(folder: Path, bundle: Path) -> None:
             f"The adapter in {folder} needs the base model in {base}, which would not be in the Space. Merge it first: "
             "python scripts/merge_adapter.py."
         )
-
-
-def _card(title: str, models: Sequence[str]) -> str:
-    import nlpladder
-
-    gradio = versions_of(ROOT).get("gradio")
-    if gradio is None:
-        raise ConfigError("constraints.txt has no version of gradio.")
-    lines = "\n".join(f"- `{name}`" for name in models)
-    return README.format(title=title, gradio=gradio, version=nlpladder.__version__, models=f"Models:\n\n{lines}")
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

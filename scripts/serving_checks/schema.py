@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from serving_client import Reply
-from serving_judge import Judge, Tally, Target
-from serving_report import Finding
+from serving_checks.client import Reply
+from serving_checks.judge import Judge, Tally, Target
+from serving_checks.report import Finding
 
 #: Conformance to the OpenAPI page that schemathesis checks beside what we look at ourselves.
 CONFORMANCE = (

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import benchmark_neural as shape
+from benchmark_suites import neural as shape
 
 
 class PlainTransformer(nn.Module):

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from serving_client import Client, Question, Reply, metrics_of
-from serving_load import PAUSE, Load, closed_loop
-from serving_process import LOOK, Server
-from serving_report import Finding, counts_in_words
+from serving_checks.client import Client, Question, Reply, metrics_of
+from serving_checks.load import PAUSE, Load, closed_loop
+from serving_checks.process import LOOK, Server
+from serving_checks.report import Finding, counts_in_words
 
 #: What the kernel had taken this long before the signal, the server must have read.
 READ_WITHIN = 0.25
@@ -33,7 +33,7 @@ class Traffic:
         url: Of the server.
         questions: Asked in turn.
         clients: At the same time.
-        leave: See `serving_load.closed_loop`.
+        leave: See `serving_checks.load.closed_loop`.
         pause: The same.
     """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-import benchmark_corpus
+from benchmark_suites import corpus_file
 
 #: ``program:NAME`` is a program on the PATH. ``build_binary`` must lie there too; scoring needs the module ``kenlm``.
 CONTENDERS = {"KenLM": "program:lmplz", "nlpladder": "nlpladder"}
@@ -43,17 +43,17 @@ CASES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this suite."""
-    benchmark_corpus.add_arguments(parser)
+    corpus_file.add_arguments(parser)
 
 
 def write_input(options: dict[str, Any], folder: Path) -> str:
     """Write the corpus and describe it."""
-    return benchmark_corpus.write_input(options, folder)
+    return corpus_file.write_input(options, folder)
 
 
 def scored_sentences(folder: Path) -> list[str]:
     """Return the sentences that are scored."""
-    with (folder / benchmark_corpus.FILE_NAME).open(encoding="utf-8", newline="\n") as file:
+    with (folder / corpus_file.FILE_NAME).open(encoding="utf-8", newline="\n") as file:
         return [line.rstrip("\n") for line, _ in zip(file, range(SCORED_SENTENCES), strict=False)]
 
 
@@ -61,7 +61,7 @@ def amount(case: str, folder: Path) -> tuple[float, str]:
     """Return how much work a case is, and its unit."""
     if CASES[case].goal == "scoring":
         return float(sum(len(text.split()) + 1 for text in scored_sentences(folder))), "tokens"
-    return float(benchmark_corpus.count_tokens(folder)), "tokens"
+    return float(corpus_file.count_tokens(folder)), "tokens"
 
 
 def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any], Callable[[Any], str | None]]:
@@ -74,7 +74,7 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any],
 def prepare_kenlm(plan: Case, folder: Path) -> Callable[[], Any]:
     """Return what KenLM does."""
     corpus, arpa, binary = (
-        folder / benchmark_corpus.FILE_NAME,
+        folder / corpus_file.FILE_NAME,
         folder / f"kenlm{plan.order}.arpa",
         folder / f"kenlm{plan.order}.bin",
     )
@@ -119,7 +119,7 @@ def prepare_ours(plan: Case, folder: Path) -> Callable[[], Any]:
     """Return what we do."""
     compile_kernels()
     corpus, arpa, saved = (
-        folder / benchmark_corpus.FILE_NAME,
+        folder / corpus_file.FILE_NAME,
         folder / f"ours{plan.order}.arpa",
         folder / f"ours{plan.order}",
     )

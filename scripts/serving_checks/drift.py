@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nlpladder.errors import CheckFailedError
-from serving_client import Question, get_json, question_about
-from serving_load import closed_loop
-from serving_report import Finding
+from serving_checks.client import Question, get_json, question_about
+from serving_checks.load import closed_loop
+from serving_checks.report import Finding
 
 #: Seconds in which the monitor must have seen what was answered; it looks after the answer was sent.
 SETTLE = 20.0

@@ -1,4 +1,4 @@
-"""The tasks of ``check_gradients.py`` for language models and encoder-decoders; see ``gradient_tasks.py``."""
+"""The tasks of ``check_gradients.py`` for language models and encoder-decoders; see ``gradient_checks/tasks.py``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import transformers
 
-from gradient_tasks import LAST_ROWS, SEED, STEP_ROWS, STILL, VALIDATION_ROWS, Cut, Plain, sentences, word_pieces
+from gradient_checks.tasks import LAST_ROWS, SEED, STEP_ROWS, STILL, VALIDATION_ROWS, Cut, Plain, sentences, word_pieces
 from nlpladder.training.batch_layout import BatchLayout
 from nlpladder.training.sequence_data import IGNORED, ParallelRows, RunningTokens, TargetRows, TokenBlocks
 from nlpladder.training.sequence_options import SequenceTrainingOptions

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from nlpladder.errors import RunError
-from serving_client import Client
+from serving_checks.client import Client
 
 #: Seconds between two looks at something that is waited for.
 LOOK = 0.02

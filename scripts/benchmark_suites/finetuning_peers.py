@@ -17,7 +17,7 @@ from transformers import (
     TrainingArguments,
 )
 
-import benchmark_finetuning as suite
+from benchmark_suites import finetuning as suite
 
 
 def classifier(folder: str | None) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-import benchmark_corpus
+from benchmark_suites import corpus_file
 
 CONTENDERS = {"gensim": "gensim", "nlpladder": "nlpladder"}
 CASES: dict[str, dict[str, Any]] = {
@@ -26,18 +26,18 @@ THREADS = 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this suite."""
-    benchmark_corpus.add_arguments(parser)
+    corpus_file.add_arguments(parser)
 
 
 def write_input(options: dict[str, Any], folder: Path) -> str:
     """Write the corpus and describe it."""
-    described = benchmark_corpus.write_input(options, folder)
+    described = corpus_file.write_input(options, folder)
     return f"{described} One epoch, 100 dimensions, window 5, {THREADS} threads."
 
 
 def amount(case: str, folder: Path) -> tuple[float, str]:
     """Return how much work a case is, and its unit."""
-    return float(benchmark_corpus.count_tokens(folder)), "words"
+    return float(corpus_file.count_tokens(folder)), "words"
 
 
 def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any], Callable[[Any], None]]:
@@ -46,7 +46,7 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], Any],
     tiny = folder / "tiny.txt"
     tiny.write_text("some words to warm up on\nand some more words\n" * 50)
     train(tiny, CASES[case])
-    return lambda: train(folder / benchmark_corpus.FILE_NAME, CASES[case]), lambda vectors: None
+    return lambda: train(folder / corpus_file.FILE_NAME, CASES[case]), lambda vectors: None
 
 
 def train_with_gensim(path: Path, settings: dict[str, Any]) -> np.ndarray:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import benchmark_corpus
+from benchmark_suites import corpus_file
 
 CONTENDERS = {"Stanford GloVe": "program:glove", "nlpladder": "nlpladder"}
 CASES = {"epochs: 5": 5, "epochs: 15": 15}
@@ -29,12 +29,12 @@ THREADS = 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this suite."""
-    benchmark_corpus.add_arguments(parser)
+    corpus_file.add_arguments(parser)
 
 
 def write_input(options: dict[str, Any], folder: Path) -> str:
     """Write the corpus, a sentence a line, and describe it."""
-    described = benchmark_corpus.write_input(options, folder)
+    described = corpus_file.write_input(options, folder)
     return (
         f"{described} {VECTOR_SIZE} dimensions, window {WINDOW}, min_count {MIN_COUNT}, x_max {X_MAX}, {THREADS} "
         "threads: vocabulary, co-occurrences, shuffling, training, vectors as text."
@@ -43,7 +43,7 @@ def write_input(options: dict[str, Any], folder: Path) -> str:
 
 def amount(case: str, folder: Path) -> tuple[float, str]:
     """Return the words that are read and the epochs that are trained, as one number, and its unit."""
-    return float(benchmark_corpus.count_tokens(folder) * CASES[case]), "words x epochs"
+    return float(corpus_file.count_tokens(folder) * CASES[case]), "words x epochs"
 
 
 def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], float], Callable[[float], None]]:
@@ -52,7 +52,7 @@ def prepare(case: str, contender: str, folder: Path) -> tuple[Callable[[], float
     tiny = folder / "tiny.txt"
     tiny.write_text("some words to warm up on\nand some more words to count\n" * 50)
     train(tiny, folder / "tiny_vectors", 1)
-    run = partial(train, folder / benchmark_corpus.FILE_NAME, folder / "vectors", CASES[case])
+    run = partial(train, folder / corpus_file.FILE_NAME, folder / "vectors", CASES[case])
     return run, partial(tell_cost, contender)
 
 

@@ -1,0 +1,1 @@
+"""The suites of ``benchmark.py``, one module each, and what they share."""

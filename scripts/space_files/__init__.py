@@ -1,0 +1,1 @@
+"""The parts of ``build_space.py``: what a Space with nlpladder's demo consists of."""
