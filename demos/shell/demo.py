@@ -73,6 +73,8 @@ class Demo:
             names, value=first, label=label, multiselect=multiple, max_choices=most if multiple else None,
             interactive=True, filterable=True, elem_id=f"{key}-picker".replace(".", "-"),
         )  # fmt: skip
+        # Handlers check names against the listing of now, gradio against that of the start where a call has files too.
+        picker.preprocess = lambda payload: payload
         self._pickers.append((picker, ability))
         self.remember(key, picker)
         return picker

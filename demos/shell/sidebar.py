@@ -19,11 +19,11 @@ _ABILITIES = {
 
 def build_sidebar() -> dict[str, Any]:
     """Put the parts on the page; `wire_sidebar` connects them when the tabs are there."""
-    with gr.Sidebar(label="Models", open=False, width=340, elem_id="sidebar"):
+    with gr.Sidebar(label="Models", open=False, width=400, elem_id="sidebar"):
         gr.Markdown("## Models")
         table = gr.Dataframe(
             pd.DataFrame(columns=["model", "kind", "serves"]), label="Models that can be asked", interactive=False,
-            wrap=True, max_height=320, elem_id="models-table", column_widths=["42%", "30%", "28%"],
+            wrap=True, max_height=480, elem_id="models-table", column_widths=["40%", "32%", "28%"],
         )  # fmt: skip
         links = gr.Markdown(elem_id="models-links", visible=False)
         refresh = gr.Button("Refresh", size="sm", elem_id="refresh")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nlpladder.errors import LadderError, did_you_mean
-from shell.limits import DemoError
+from shell.limits import MAX_MODELS, DemoError, check_choice, check_choices
 from shell.listing import ModelEntry, entry_of, find_models, skipped_links
 
 #: Callers that may wait for a model.
@@ -193,3 +193,49 @@ class ModelStore:
             if open_bytes + needed > self.max_bytes:
                 raise DemoError(f"There is no room for {entry.name} while other models answer. Try again in a moment.")
             self._places[entry.name].num_bytes = needed
+
+
+def asked_models(store: Any, values: Any, ability: str, *, most: int = MAX_MODELS) -> list[str]:
+    """Return the models that were asked for, each once; before a name is refused, the listing is made anew.
+
+    A run that came after the start is known to a page that was loaded since, and to whoever calls from a program.
+
+    Args:
+        store: The models, such as a `ModelStore`.
+        values: What came.
+        ability: Which they must have.
+        most: How many.
+
+    Raises:
+        DemoError: There are none or too many, or one is unknown.
+    """
+    if not known_to(store.names(ability), values):
+        store.refresh()
+    return check_choices(values, "Models", store.names(ability), most=most)
+
+
+def asked_model(store: Any, value: Any, ability: str) -> str:
+    """Return the one model that was asked for, as `asked_models` does.
+
+    Args:
+        store: The models.
+        value: What came.
+        ability: Which it must have.
+
+    Raises:
+        DemoError: There is no such model.
+    """
+    if not known_to(store.names(ability), value):
+        store.refresh()
+    return check_choice(value, "Models", store.names(ability))
+
+
+def known_to(names: Sequence[str], values: Any) -> bool:
+    """Tell whether all the texts among some values are names.
+
+    Args:
+        names: That are known.
+        values: What came: a text, several, or nothing of the kind.
+    """
+    asked = [values] if isinstance(values, str) else values if isinstance(values, (list, tuple)) else []
+    return all(one in names for one in asked if isinstance(one, str))

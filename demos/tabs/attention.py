@@ -71,7 +71,10 @@ def build(demo: Demo) -> None:
     Args:
         demo: What all tabs share.
     """
-    gr.Markdown(f"Which tokens does a model read for each token? At most {MAX_ATTENTION_TOKENS} tokens.")
+    gr.Markdown(
+        "A model reads a text as tokens: words, or parts of words (▁ or Ġ begins a word, ## goes on with one). Which "
+        "tokens does it look at for each token?"
+    )
     demo.without_models(NO_MODEL, ABILITY)
     model = demo.models(ABILITY, key="attention.model", label="Model", multiple=False)
     with gr.Row():

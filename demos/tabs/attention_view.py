@@ -12,6 +12,7 @@ from nlpladder.evaluation.attention_rollout import attention_rollout
 from nlpladder.models.attention_maps import KINDS, AttentionMap, attention_maps
 from nlpladder.views.heat_table import PRINTED_FROM, heat_label, heat_table_html
 from shell.limits import MAX_ATTENTION_TOKENS, DemoError, check_choice, check_text, check_whole
+from shell.store import asked_model
 from tabs.attention_grid import grid_html
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def attention_view(
         DemoError: Something is not as expected.
         LadderError: The model cannot be opened, has no attention, or the text is too long.
     """
-    name = check_choice(model, "Models", store.names(ABILITY))
+    name = asked_model(store, model, ABILITY)
     text = check_text(text, "The text")
     second = check_text(second, "The second text", empty=True).strip()
     part = check_choice(part, "Parts", PARTS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from shell.limits import check_choices
+from shell.store import asked_models
 from tabs import bias_associations, bias_panels, bias_reports
 from tabs.bias_inputs import WARNING, frame, listed, opened
 from tabs.bias_intervals import intervals_html
@@ -101,10 +101,11 @@ def _associations(demo: Demo) -> None:
     button = gr.Button("Measure", variant="primary", elem_id="bias-go")
     picture = gr.HTML(label="Effect sizes", elem_id="bias-result")
     table = gr.Dataframe(
-        frame(bias_associations.HEADER), label="All categories", interactive=False, wrap=True, elem_id="bias-table"
-    )
+        frame(bias_associations.HEADER), label="All categories", interactive=False, wrap=True, elem_id="bias-table",
+        column_widths=list(bias_associations.WIDTHS),
+    )  # fmt: skip
     notes = gr.Markdown(elem_id="bias-notes")
-    gr.Markdown(bias_associations.NOT_SHOWN)
+    gr.Markdown(f"{bias_associations.READING}\n\n{bias_associations.NOT_SHOWN}")
 
     def bias_associations_endpoint(
         models: list[str],
@@ -127,7 +128,7 @@ def _associations(demo: Demo) -> None:
         Returns:
             Effect sizes with intervals (HTML), all numbers, and notes (Markdown).
         """
-        names = check_choices(models, "Models", demo.store.names("vectors"), most=bias_associations.MOST_MODELS)
+        names = asked_models(demo.store, models, "vectors", most=bias_associations.MOST_MODELS)
         tests = bias_associations.chosen_tests(
             categories, (first_targets, second_targets, first_attributes, second_attributes)
         )
@@ -160,12 +161,13 @@ def _reports(demo: Demo) -> None:
         look = gr.Button("Look again", size="sm", min_width=120, scale=0)
     button = gr.Button("Show", variant="primary", elem_id="bias-report-go")
     main = gr.Dataframe(
-        frame(bias_reports.MAIN_HEADER), label="Measures", interactive=False, wrap=True, elem_id="bias-report-result"
-    )
+        frame(bias_reports.MAIN_HEADER), label="Measures", interactive=False, wrap=True, elem_id="bias-report-result",
+        column_widths=bias_reports.widths(bias_reports.MAIN_HEADER),
+    )  # fmt: skip
     with gr.Accordion("By category", open=False):
         parts = gr.Dataframe(
             frame(bias_reports.PARTS_HEADER), label="Categories", interactive=False, wrap=True,
-            show_search="filter",
+            show_search="filter", column_widths=bias_reports.widths(bias_reports.PARTS_HEADER),
         )  # fmt: skip
     told = gr.Markdown(elem_id="bias-report-told")
     with gr.Accordion("Notes, and how it was measured", open=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ from nlpladder.bias.words.association_data import OWN_TESTS, AssociationTest, Wo
 from nlpladder.errors import LadderError
 from nlpladder.views.bias_cells import p_text, score_text
 from shell.limits import check_choices
-from tabs.bias_inputs import STATISTICS, frame, read_terms
-from tabs.bias_intervals import Interval
+from tabs.bias_inputs import STATISTICS, frame, read_terms, told_once
+from tabs.bias_intervals import Interval, effect_with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 MOST_MODELS = 3
 MOST_WORDS = 60
 _DRAWS = 20_000
+#: What was measured and how sure it is, then what it says: the columns behind lie beyond the edge of a screen.
 HEADER = (
-    "model", "category", "what it shows", "effect size d [95 %]", "at most", "difference, cosine [95 %]", "p",
-    "p (Holm)", "words found",
+    "model", "category", "effect size d [95 %]", "n", "p", "p (Holm)", "what this says", "d can be",
+    "difference, cosine [95 %]", "words found",
 )  # fmt: skip
+WIDTHS = ("150px", "190px", "220px", "95px", "70px", "90px", "230px", "110px", "220px", "330px")
+#: How errors begin; the page names the category in words.
+_TEST_NAME = re.compile(r"^Association test \w+: ")
 #: What people choose -> name in `OWN_TESTS`.
 CATEGORIES: dict[str, str] = {
     "names of men and women, career and family": "career_family_names",
@@ -32,9 +37,17 @@ CATEGORIES: dict[str, str] = {
     "control that must not: two halves of one list": "objects",
 }
 BOXES = ("X: first targets", "Y: second targets", "A: first attributes", "B: second attributes")
+READING = (
+    "**How to read a row.** *d* above 0: as the category names them, the first goes with the first and the second with "
+    "the second (men with career, women with family). Below 0: the other way round. Near its bound (the column *d can "
+    "be*) nearly every word leans the same way, however little. *n*: words of the two groups that have a vector. *p*: "
+    "how often chance alone gives a *d* as far from 0. *p (Holm)*: the same, corrected for all rows of this table; "
+    "below .05 an association counts as shown. Look at the control rows first: one must show, the other must not."
+)
 NOT_SHOWN = (
-    "What this does not show: whether a model that uses these vectors treats anybody differently. d says that there is "
-    "an association, not how large it is; another choice of words is another test; and no result is proof of no bias."
+    "**What this does not show.** Whether a model that uses these vectors treats anybody differently. How large the "
+    "association is: d tells how sure its direction is. What other words would give: another choice is another test. "
+    "And no result is proof of no bias."
 )
 
 
@@ -89,16 +102,19 @@ def measure_associations(
     from nlpladder.bias.words.associations import weat
 
     found: list[tuple[str, str, AssociationTest, Any, Any]] = []
-    notes: list[str] = []
+    told: list[tuple[str, str]] = []
+    lacking: list[tuple[str, str]] = []
+    asked = []
     for model, vectors in models:
+        asked.append(model)
         for name, test in tests:
             try:
                 effect, _, difference = weat(vectors, test, draws=_DRAWS, statistics=STATISTICS).findings
             except LadderError as error:
-                notes.append(f"{model}, {name}: {error}")
+                lacking.append((model, f"Not measured: {name}. {_TEST_NAME.sub('', str(error))}"))
                 continue
             found.append((model, name, test, effect, difference))
-            notes += [f"{model}, {name}: {note}" for note in effect.notes if note.startswith(("Under", "Targets"))]
+            told += [(model, f"{name}. {note}") for note in effect.notes if note.startswith(("Under", "Targets"))]
     rows, intervals = [], []
     for (model, name, test, effect, difference), adjusted in zip(found, adjust([one[3] for one in found]), strict=True):
         score = effect.score
@@ -106,18 +122,24 @@ def measure_associations(
             (
                 model,
                 name,
-                _verdict(test, score.value, adjusted.p_holm),
-                score_text(score.to_dict()),
-                f"± {effect.ceiling:.2f}",
-                score_text(difference.score.to_dict()),
+                "undefined" if score.value is None else effect_with_interval(score.value, score.low, score.high),
+                f"{effect.clusters} words",
                 p_text(effect.p_value),
                 p_text(adjusted.p_holm),
+                _verdict(test, score.value, adjusted.p_holm),
+                f"−{effect.ceiling:.2f} to {effect.ceiling:.2f}",
+                score_text(difference.score.to_dict()),
                 _coverage(effect.notes),
             )
         )
         n = f"n = {effect.clusters} target words"
         intervals.append(Interval(f"{model}: {name}", score.value, score.low, score.high, n))
-    return frame(HEADER, rows), intervals, notes
+    if lacking:
+        count = f"{len(lacking)} of {len(lacking) + len(found)} measurements were left out"
+        notes = [f"{count}: these vectors know too few of the words. Vectors of more text know more."]
+    else:
+        notes = []
+    return frame(HEADER, rows), intervals, [*notes, *told_once(lacking, asked), *told_once(told, asked)]
 
 
 def _coverage(notes: Sequence[str]) -> str:

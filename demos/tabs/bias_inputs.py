@@ -10,7 +10,7 @@ from nlpladder.bias.statistics.estimates import StatisticsOptions
 from shell.limits import DemoError, check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
 
@@ -144,6 +144,23 @@ def listed(sentences: Sequence[str], *, most: int = 40) -> str:
     """
     shown = [f"- {escaped(one)}" for one in sentences[:most]]
     return "\n".join([*shown, *([f"- and {len(sentences) - most} more"] if len(sentences) > most else [])])
+
+
+def told_once(notes: Iterable[tuple[str, str]], everybody: Iterable[str] = ()) -> list[str]:
+    """Return sentences, each once, behind the names of all that it was said of; of everybody, without names.
+
+    Args:
+        notes: (of whom, the sentence), in the order in which they were said.
+        everybody: All of whom something could be said.
+    """
+    said: dict[str, list[str]] = {}
+    for who, sentence in notes:
+        said.setdefault(sentence, []).append(who)
+    every = set(everybody)
+    return [
+        sentence if every and every <= set(whose) else f"{', '.join(dict.fromkeys(whose))}: {sentence}"
+        for sentence, whose in said.items()
+    ]
 
 
 def escaped(text: str) -> str:

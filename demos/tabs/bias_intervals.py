@@ -22,9 +22,15 @@ _STYLE = """
   background: var(--background-fill-secondary, #8882); }
 .bias-intervals i { position: absolute; top: 0; bottom: 0; width: 0; border-left: 1px dashed currentColor; }
 .bias-intervals b { position: absolute; top: .4rem; height: .3rem; background: rgb(0 114 178 / .75); }
+.dark .bias-intervals b { background: rgb(86 180 233 / .9); }
 .bias-intervals u { position: absolute; top: .1rem; width: .5rem; height: .9rem; margin-left: -.25rem;
   background: rgb(213 94 0); }
 .bias-intervals td.value { font-variant-numeric: tabular-nums; }
+@media (max-width: 640px) {
+  .bias-intervals.bias-intervals table tr { display: grid; grid-template-columns: 1fr 9.5rem; }
+  .bias-intervals.bias-intervals table th { grid-column: 1 / -1; }
+  .bias-intervals.bias-intervals table td.track { width: auto; }
+}
 """
 
 
@@ -73,7 +79,7 @@ def intervals_html(
     body = []
     for row in rows:
         marks = f'<i style="left:{place(zero):.1f}%"></i>'
-        if row.low is not None and row.high is not None:
+        if row.low is not None and row.high is not None and row.low < row.high:
             marks += f'<b style="left:{place(row.low):.1f}%;width:{place(row.high) - place(row.low):.1f}%"></b>'
         if row.value is not None:
             marks += f'<u style="left:{place(row.value):.1f}%"></u>'
@@ -93,7 +99,23 @@ def intervals_html(
 def _text(row: Interval, unit: str) -> str:
     if row.value is None:
         return "undefined"
-    text = f"{number(row.value, sign='+')} {unit}".rstrip()
-    if row.low is None or row.high is None:
+    return effect_with_interval(row.value, row.low, row.high, unit=unit)
+
+
+def effect_with_interval(value: float, low: float | None, high: float | None, *, unit: str = "") -> str:
+    """Return a signed value with its interval, "+0.512 nats [+0.100, +0.900]", or the words that there is none.
+
+    Where all units have the same value every resample has it, too: an interval of no width would read as certainty.
+
+    Args:
+        value: The value.
+        low: Lower end; None for no interval.
+        high: Upper end.
+        unit: Of the value.
+    """
+    text = f"{number(value, sign='+')} {unit}".rstrip()
+    if low is None or high is None:
         return f"{text} (no interval)"
-    return f"{text} [{number(row.low, sign='+')}, {number(row.high, sign='+')}]"
+    if low == high:
+        return f"{text} (no interval: all have this value)"
+    return f"{text} [{number(low, sign='+')}, {number(high, sign='+')}]"

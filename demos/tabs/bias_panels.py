@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from shell.limits import DemoError, check_choices
-from tabs import bias_swaps, bias_templates
+from shell.limits import DemoError
+from shell.store import asked_models
+from tabs import bias_swap_findings, bias_swaps, bias_templates
 from tabs.bias_inputs import frame, listed, opened, read_lines, read_templates, read_terms
 from tabs.bias_intervals import intervals_html
 
@@ -109,11 +110,15 @@ def templates(demo: Demo) -> None:
         interactive=False,
         wrap=True,
         elem_id="bias-templates-table",
+        column_widths=list(bias_templates.WIDTHS),
     )
     notes = gr.Markdown()
     with gr.Accordion("Sentence by sentence", open=False):
-        rows = gr.Dataframe(frame(bias_templates.HEADER), label="Sentences", interactive=False, wrap=True)
-    gr.Markdown(bias_templates.NOT_SHOWN)
+        rows = gr.Dataframe(
+            frame(bias_templates.HEADER), label="Sentences", interactive=False, wrap=True,
+            column_widths=["200px", "110px", "130px", "110px", "420px"],
+        )  # fmt: skip
+    gr.Markdown(f"{bias_templates.READING}\n\n{bias_templates.NOT_SHOWN}")
     demo.examples(_TEMPLATE_EXAMPLES, [sentences, first, second, neutral])
 
     def bias_template_pairs(
@@ -165,8 +170,8 @@ def swaps(demo: Demo) -> None:
         demo: What all tabs share.
     """
     gr.Markdown(
-        "The same text about somebody else: names, pronouns or identity terms are exchanged, everything else stays. "
-        "What does a classifier make of both?"
+        "The same text about somebody else: gendered words, names or identity terms are exchanged, everything else "
+        "stays. What does a classifier make of both? A word that stays though it should not can be given as a pair."
     )
     demo.without_models(
         "No classifier here. Make some: `accelerate launch recipes/climb_ladder.py --dataset my_reviews.csv`.",
@@ -181,7 +186,7 @@ def swaps(demo: Demo) -> None:
         pairs = gr.Textbox(
             "",
             label="Pairs, one a line",
-            info=f"For {bias_swaps.OWN!r}: German = Polish",
+            info=f"For {bias_swaps.OWN!r}: German = Polish. With gender, further words: squire = dame.",
             lines=2,
             max_lines=8,
             min_width=240,
@@ -189,13 +194,15 @@ def swaps(demo: Demo) -> None:
     button = gr.Button("Exchange and classify", variant="primary", elem_id="bias-swaps-go")
     table = gr.Dataframe(
         frame(bias_swaps.HEADER), label="Before and after", interactive=False, wrap=True, elem_id="bias-swaps-result",
-        column_widths=["130px", "100px", "100px", "100px", "110px", "110px", "110px", "420px"],
+        column_widths=list(bias_swaps.WIDTHS),
     )  # fmt: skip
-
     picture = gr.HTML(label="Change of the log-odds", elem_id="bias-swaps-picture")
-    summary = gr.Dataframe(frame(bias_swaps.SUMMARY_HEADER), label="Over all texts", interactive=False, wrap=True)
+    summary = gr.Dataframe(
+        frame(bias_swap_findings.SUMMARY_HEADER), label="Over all texts", interactive=False, wrap=True,
+        elem_id="bias-swaps-table", column_widths=list(bias_swap_findings.SUMMARY_WIDTHS),
+    )  # fmt: skip
     notes = gr.Markdown()
-    gr.Markdown(bias_swaps.NOT_SHOWN)
+    gr.Markdown(f"{bias_swaps.READING}\n\n{bias_swaps.NOT_SHOWN}")
     demo.examples(_TEXT_EXAMPLES, [texts, kind, pairs])
 
     def bias_counterfactuals(
@@ -207,12 +214,12 @@ def swaps(demo: Demo) -> None:
             texts: One a line, at most 20.
             models: Names of up to 4 classifiers.
             exchanged: Such as "gender: words, pronouns, first names", "identity: religion" or "my own pairs".
-            pairs: For "my own pairs", one a line with = between the terms.
+            pairs: For "my own pairs", one a line with = between the terms; with gender, further gendered words.
 
         Returns:
             Every version, intervals (HTML), the summary over all texts, and notes (Markdown).
         """
-        names = check_choices(models, "Models", demo.store.names("classify"), most=bias_swaps.MOST_MODELS)
+        names = asked_models(demo.store, models, "classify", most=bias_swaps.MOST_MODELS)
         lines = read_lines(texts, "Texts")
         with closing(opened(demo.store, names)) as classifiers:
             versions, total, intervals, told = bias_swaps.compare_versions(classifiers, lines, exchanged, pairs)
@@ -233,7 +240,7 @@ def _chosen(demo: Demo, asked: dict[str, Any]) -> list[str]:
     names = []
     for ability, chosen in asked.items():
         if chosen:
-            names += check_choices(chosen, "Models", demo.store.names(ability), most=bias_templates.MOST_MODELS)
+            names += asked_models(demo.store, chosen, ability, most=bias_templates.MOST_MODELS)
     if not names:
         raise DemoError("Models: nothing is chosen. Choose one or more.")
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,17 @@ from tabs.bias_inputs import escaped, frame
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What a row shows stands beside what it is about: the other columns may lie beyond the edge of a screen.
-MAIN_HEADER = (*HEADER[:2], HEADER[-1], *HEADER[2:-1])
-PARTS_HEADER = ("measure", *CATEGORY_HEADER[:2], CATEGORY_HEADER[-1], *CATEGORY_HEADER[2:-1])
+#: The number, how sure it is and what it shows stand first: the other columns may lie beyond the edge of a screen.
+_FIRST = ("score [interval]", "n", "p", "p (Holm)", "what it shows")
+MAIN_HEADER = (*HEADER[:2], *_FIRST, *(name for name in HEADER[2:] if name not in _FIRST))
+PARTS_HEADER = (
+    "measure", *CATEGORY_HEADER[:2], *_FIRST, *(name for name in CATEGORY_HEADER[2:] if name not in _FIRST),
+)  # fmt: skip
+#: Of the columns by name; of those that are not here 130 pixels.
+_WIDTHS = {
+    "measure": 240, "category": 200, "score [interval]": 190, "n": 75, "p": 75, "p (Holm)": 90, "what it shows": 240,
+    "no bias": 90, "clusters": 85, "effect, nats": 170, "quality": 220,
+}  # fmt: skip
 _DEPTH, _MOST, _MAX_BYTES = 5, 100, 20_000_000
 NONE = (
     "There is no bias report here. Make one: `python recipes/evaluate_bias.py --model outputs/mine/bilstm/seed-0` "
@@ -73,7 +82,7 @@ def report_tables(models_dir: Path, name: Any) -> tuple[pd.DataFrame, pd.DataFra
         DemoError: There is no such report, or it is too large or not readable.
     """
     reports = find_reports(models_dir)
-    if not reports and name is None:
+    if not name and not reports:  # an empty picker of the page
         return frame(MAIN_HEADER), frame(PARTS_HEADER), NONE, ""
     name = next(iter(reports)) if name is None else name
     folder = reports[check_choice(name, "Reports", reports)]
@@ -81,9 +90,9 @@ def report_tables(models_dir: Path, name: Any) -> tuple[pd.DataFrame, pd.DataFra
         if (folder / REPORT_FILE).stat().st_size > _MAX_BYTES:
             raise DemoError(f"{name}/{REPORT_FILE} is larger than {_MAX_BYTES / 1e6:g} MB, too large to show here.")
         content = read_report(folder)
-        main = [[*row[:2], row[-1], *row[2:-1]] for row in overall_rows(content)]
+        main = [_ordered(row, HEADER, MAIN_HEADER) for row in overall_rows(content)]
         parts = [
-            [measure, *row[:2], row[-1], *row[2:-1]]
+            [measure, *_ordered(row, CATEGORY_HEADER, PARTS_HEADER[1:])]
             for measure, rows in category_tables(content).items()
             for row in rows
         ]
@@ -97,6 +106,20 @@ def report_tables(models_dir: Path, name: Any) -> tuple[pd.DataFrame, pd.DataFra
             what = f"it has no {str(error)[:60]}; another version wrote it."
         raise DemoError(f"The report {name} cannot be shown: {what} Measure again with --overwrite.") from None
     return frame(MAIN_HEADER, main), frame(PARTS_HEADER, parts), told, notes
+
+
+def widths(header: Sequence[str]) -> list[str]:
+    """Return the widths of a table's columns.
+
+    Args:
+        header: `MAIN_HEADER` or `PARTS_HEADER`.
+    """
+    return [f"{_WIDTHS.get(name, 130)}px" for name in header]
+
+
+def _ordered(row: Sequence[Any], header: Sequence[str], wanted: Sequence[str]) -> list[Any]:
+    cells = dict(zip(header, row, strict=True))
+    return [cells[name] for name in wanted]
 
 
 def _told(content: dict[str, Any]) -> tuple[str, str]:

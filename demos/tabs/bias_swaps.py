@@ -10,7 +10,6 @@ import numpy as np
 
 from nlpladder.bias import lexicon
 from nlpladder.bias.classifiers.classifier_scores import chosen_labels, log_odds, predict
-from nlpladder.bias.classifiers.classifier_swaps import counterfactual_swaps, identity_term_effects
 from nlpladder.bias.swapping.counterfactuals import (
     CounterfactualSwapper,
     Replacement,
@@ -20,10 +19,17 @@ from nlpladder.bias.swapping.counterfactuals import (
 )
 from nlpladder.bias.swapping.term_finding import TermFinder
 from nlpladder.errors import LadderError
-from nlpladder.views.bias_cells import no_bias_text, p_text, score_text
 from shell.limits import DemoError, check_choice
-from tabs.bias_inputs import STATISTICS, TERM, frame, read_pairs
+from tabs.bias_inputs import frame, read_pairs, told_once
 from tabs.bias_intervals import Interval
+from tabs.bias_swap_findings import (
+    SUMMARY_HEADER,
+    SwapFinding,
+    swap_findings,
+    swap_intervals,
+    swap_notes,
+    swap_summary,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,18 +39,28 @@ GENDER, WORDS, OWN = "gender: words, pronouns, first names", "gender: words and 
 _AXES = {f"identity: {axis.replace('_', ' ')}": axis for axis in lexicon.IDENTITY_TERMS}
 #: What may be exchanged, as people choose it.
 KINDS = (GENDER, WORDS, *_AXES, OWN)
-HEADER = ("model", "label", "before, %", "after, %", "change, points", "change, nats", "decision", "after: text")
-SUMMARY_HEADER = ("model", "label", "measure", "score [95 %]", "no bias", "n", "p")
-NOT_SHOWN = (
-    "What this does not show: whether a model is fair. A change may be right where the words change the meaning; no "
-    "change in these texts says nothing about others; and some of any change is what every small edit does: compare "
-    "with the floor of control swaps, everyday words exchanged in the same texts."
+HEADER = (
+    "model", "exchanged", "label", "before, %", "after, %", "change, points", "decision", "text after", "change, nats",
+)  # fmt: skip
+WIDTHS = ("150px", "190px", "90px", "90px", "90px", "95px", "95px", "340px", "90px")
+READING = (
+    "**How to read it.** *Exchanged* names every term that was replaced; all else in the text stays. The score of a "
+    "label is its probability, or in nats its log-odds, log p / (1 − p): 0.7 nats more doubles the odds. *No bias* is "
+    "the floor: what exchanging everyday words (tea, coffee) in the same texts does. *p* is how often chance alone "
+    "gives as much; *p (Holm)* is corrected for all rows of the table, and below .05 a difference counts as shown."
 )
-_MEASURES = {
-    "counterfactual_log_odds": "second group minus first, nats",
-    "counterfactual_flip_rate": "decisions that change",
-    "counterfactual_change": "mean size of the change of the probability",
-}
+NOT_SHOWN = (
+    "**What this does not show.** Whether a model is fair. A change may be right where the words change the meaning, "
+    "and no change in these texts says nothing about others."
+)
+#: Nouns of people that have a form for women of their own, written for this page. They are no part of the lists with
+#: which the recipe measures: "actor" is said of everybody, too.
+ROLE_PAIRS = (
+    ("actor", "actress"), ("actors", "actresses"), ("waiter", "waitress"), ("waiters", "waitresses"),
+    ("hero", "heroine"), ("heroes", "heroines"), ("groom", "bride"), ("widower", "widow"),
+    ("policeman", "policewoman"), ("businessman", "businesswoman"), ("salesman", "saleswoman"),
+    ("boyfriend", "girlfriend"), ("stepfather", "stepmother"), ("monk", "nun"), ("wizard", "witch"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,8 @@ def versions_of(texts: Sequence[str], kind: Any, pairs: Any = "") -> list[Versio
     Args:
         texts: The originals.
         kind: One of `KINDS`.
-        pairs: Pairs of the visitor, one a line, ``he = she``; for `OWN` only.
+        pairs: Pairs of the visitor, one a line, ``he = she``: all that is exchanged for `OWN`, else further gendered
+            words, the masculine one first; no part of an identity axis.
 
     Raises:
         DemoError: No text mentions a term, or the pairs are none.
@@ -112,7 +129,8 @@ def versions_of(texts: Sequence[str], kind: Any, pairs: Any = "") -> list[Versio
 def _swapper(kind: str, pairs: Any) -> CounterfactualSwapper:
     if kind == OWN:
         return CounterfactualSwapper(read_pairs(pairs, "Pairs"))
-    return gender_swapper(names=kind == GENDER)
+    own = read_pairs(pairs, "Pairs") if isinstance(pairs, str) and pairs.strip() else []
+    return gender_swapper(names=kind == GENDER, more=(*own, *ROLE_PAIRS))
 
 
 def _changed(changes: Sequence[Replacement]) -> str:
@@ -137,21 +155,20 @@ def compare_versions(
         DemoError: No text mentions a term.
     """
     versions = versions_of(texts, kind, pairs)
+    axis = _AXES.get(str(kind), "")
+    swapper = None if axis else _swapper(kind, pairs)
     rows: list[tuple[Any, ...]] = []
-    summary: list[tuple[Any, ...]] = []
-    intervals: list[Interval] = []
-    notes = [f"{len({one.row for one in versions})} of {len(texts)} texts mention a term; {len(versions)} versions."]
+    found: list[SwapFinding] = []
+    told: list[tuple[str, str]] = []
     for name, model in models:
         try:
             rows += _version_rows(name, model, texts, versions)
-            more, drawn, told = _estimates(name, model, texts, str(kind), pairs)
+            found += swap_findings(name, model, texts, axis=axis, swapper=swapper)
         except LadderError as error:
-            notes.append(f"{name}: {error}")
-            continue
-        summary += more
-        intervals += drawn
-        notes += told
-    return frame(HEADER, rows), frame(SUMMARY_HEADER, summary), intervals, notes
+            told.append((name, str(error)))
+    mention = f"{len({one.row for one in versions})} of {len(texts)} texts mention a term; {len(versions)} versions."
+    notes = [mention, *swap_notes(found), *told_once(told)]
+    return frame(HEADER, rows), frame(SUMMARY_HEADER, swap_summary(found)), swap_intervals(found), notes
 
 
 def _version_rows(name: str, model: Any, texts: Sequence[str], versions: Sequence[Version]) -> list[tuple[Any, ...]]:
@@ -168,9 +185,9 @@ def _version_rows(name: str, model: Any, texts: Sequence[str], versions: Sequenc
             decided = _decided(model, before[place], column), _decided(model, after[place], column)
             rows.append(
                 (
-                    name, label, round(100 * first, 1), round(100 * second, 1), round(100 * (second - first), 1),
-                    round(nats, 3), "changes" if decided[0] != decided[1] else "stays",
-                    f"{version.text} ({version.changed})",
+                    name, version.changed, label, round(100 * first, 1), round(100 * second, 1),
+                    round(100 * (second - first), 1), "changes" if decided[0] != decided[1] else "stays",
+                    version.text, round(nats, 3),
                 )
             )  # fmt: skip
     return rows
@@ -178,62 +195,3 @@ def _version_rows(name: str, model: Any, texts: Sequence[str], versions: Sequenc
 
 def _decided(model: Any, probabilities: Any, column: int) -> bool:
     return bool(probabilities.argmax() == column if model.task == "single_label" else probabilities[column] > 0.5)
-
-
-def _estimates(
-    name: str, model: Any, texts: Sequence[str], kind: str, pairs: Any
-) -> tuple[list[tuple[Any, ...]], list[Interval], list[str]]:
-    """Return the findings over all texts as rows, those in nats as intervals, and what a reader must know of them."""
-    axis = _AXES.get(kind, "")
-    if axis:
-        templates = templates_of(texts, axis)
-        if not templates:
-            return [], [], [f"{name}: no text mentions exactly one term, so nothing is averaged."]
-        terms = {axis: lexicon.IDENTITY_TERMS[axis]}
-        found = identity_term_effects(model, templates, terms=terms, statistics=STATISTICS).findings
-    else:
-        several = counterfactual_swaps(model, list(texts), swapper=_swapper(kind, pairs), statistics=STATISTICS)
-        found = tuple(finding for findings in several for finding in findings.findings)
-    labels = chosen_labels(model, None)
-    rows: list[tuple[Any, ...]] = []
-    intervals: list[Interval] = []
-    notes: list[str] = []
-    for one in found:
-        label, what, drawn = _described(one, axis, labels)
-        n = f"{one.score.n} {'sentences' if axis else 'texts'}"
-        row = one.to_dict()
-        rows.append((name, label, what, score_text(row["score"]), no_bias_text(row), n, p_text(one.p_value)))
-        told = " ".join(note for note in (*one.notes, one.score.note) if note and "(feminine)" not in note)
-        notes += [f"{name}, {label}, {what}: {told}"] if told else []
-        if drawn and one.effect is not None:
-            score = one.effect
-            intervals.append(Interval(f"{name}, {label}: {what}", score.value, score.low, score.high, f"n = {n}"))
-    return rows, intervals, notes
-
-
-def _described(finding: Any, axis: str, labels: Sequence[str]) -> tuple[str, str, bool]:
-    """Return the label that a finding is about, what it is, and whether it is drawn."""
-    if not axis:
-        label = labels[0] if finding.category == "all" else finding.category
-        return label, _MEASURES[finding.measure], True
-    label = next((one for one in labels if finding.category.startswith(f"{one}: {axis}")), labels[0])
-    about = finding.category[finding.category.rindex(axis) + len(axis) :].removeprefix(": ")
-    if not about:
-        return label, f"{axis.replace('_', ' ')}: largest minus smallest, nats", False
-    return label, f"{about} against the mean of all terms, nats", True
-
-
-def templates_of(texts: Sequence[str], axis: str) -> list[str]:
-    """Return the texts that mention exactly one term of an axis, with ``{term}`` in its place.
-
-    Args:
-        texts: The originals.
-        axis: Of `lexicon.IDENTITY_TERMS`.
-    """
-    finder = TermFinder(lexicon.IDENTITY_TERMS[axis])
-    templates = []
-    for text in texts:
-        spots = list(finder.find(text))
-        if len(spots) == 1 and TERM not in text:
-            templates.append(text[: spots[0].start] + TERM + text[spots[0].end :])
-    return list(dict.fromkeys(templates))

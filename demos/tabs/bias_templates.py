@@ -16,10 +16,10 @@ from nlpladder.bias.probabilities.templates import misfit
 from nlpladder.bias.statistics.estimates import Estimate, function_of_sums, mean
 from nlpladder.errors import DataError, LadderError
 from nlpladder.evaluation.multiple_testing import holm
-from nlpladder.views.bias_cells import number, p_text
+from nlpladder.views.bias_cells import p_text
 from shell.limits import DemoError
 from tabs.bias_inputs import STATISTICS, TERM, frame
-from tabs.bias_intervals import Interval
+from tabs.bias_intervals import Interval, effect_with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,10 +35,17 @@ SUMMARY_HEADER = (
     "model", "what", "log-odds, nats [95 %]", "n", "p", "p (Holm)", "what it shows", "fitting words preferred",
     "how it was asked",
 )  # fmt: skip
+WIDTHS = ("170px", "150px", "230px", "120px", "70px", "90px", "250px", "160px", "190px")
+READING = (
+    "**How to read it.** Log-odds above 0: the first group is the more probable one; 0.7 nats are odds of 2 to 1. The "
+    "*difference* is what these sentences say beyond neutral ones, which hold how frequent the words are at all; only "
+    "it is tested. *p (Holm)* is corrected for all models, and below .05 a lean counts as shown. *Fitting words "
+    "preferred*: in how many sentences the words asked about are more probable than one that makes no sense there. A "
+    "model that does not prefer them shows nothing, whatever its log-odds."
+)
 NOT_SHOWN = (
-    "What this does not show: what the model does in use, or with other wordings (rewording moves such numbers a lot). "
-    "Log-odds hold how frequent the words are at all, so compare with neutral sentences: only the difference speaks of "
-    "the topic. A model that does not prefer fitting words to others shows nothing, whatever its log-odds."
+    "**What this does not show.** What the model does in use, or with other wordings: rewording moves such numbers a "
+    "lot."
 )
 _HOW = {
     "masked": "gap filled with both sides in view",
@@ -219,7 +226,7 @@ def _summary(found: Sequence[tuple[Answers, str, Estimate]]) -> list[tuple[Any, 
             (
                 answers.model,
                 what,
-                _effect(estimate.score),
+                effect_with_interval(estimate.score.value, estimate.score.low, estimate.score.high),
                 f"{estimate.score.n} sentences",
                 p_text(None if p_holm is None else estimate.p_value),
                 p_text(p_holm),
@@ -242,13 +249,6 @@ def _verdict(what: str, value: float | None, p_holm: float | None, fits: tuple[i
     if p_holm > 0.05:
         return "no lean is shown, which is not the same as none"
     return f"the topic leans to the {'first' if value > 0 else 'second'} group"
-
-
-def _effect(score: Any) -> str:
-    text = number(score.value, sign="+")
-    if score.low is None:
-        return f"{text} (no interval)"
-    return f"{text} [{number(score.low, sign='+')}, {number(score.high, sign='+')}]"
 
 
 def _odds(value: float) -> str:

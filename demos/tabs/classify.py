@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from shell.csv_files import read_rows, write_table
-from shell.limits import MAX_CHARACTERS, MAX_ROWS, TYPED_PER_READ, DemoError, check_choices, check_text
+from shell.limits import MAX_CHARACTERS, MAX_ROWS, TYPED_PER_READ, DemoError, check_text
+from shell.store import asked_models
 from tabs.classify_answers import (
     ABILITY,
     DEFAULT_METHOD,
@@ -24,7 +25,7 @@ from tabs.classify_view import (
     QUALITY_HEADER,
     cards_html,
     explanations_html,
-    figures_html,
+    model_figures_html,
     quality_table,
 )
 
@@ -109,7 +110,8 @@ def build(demo: Demo) -> None:
         pictures = gr.HTML(label="Confusion matrices and reliability diagrams", elem_id="classify-figures")
         gr.Markdown(
             "The numbers hold for texts like those of the test split, and say nothing of others. A reliability diagram "
-            "shows whether 80 % probable means right in 80 of 100 cases."
+            "shows whether 80 % probable means right in 80 of 100 cases; ECE, the expected calibration error, is the "
+            "mean gap in it. Macro F1 is the mean over classes of how well each is found: rare ones count as much."
         )
     with gr.Accordion("Many texts: a CSV file", open=False):
         gr.Markdown(
@@ -124,7 +126,10 @@ def build(demo: Demo) -> None:
                 )
                 read = gr.Button("Classify the file", elem_id="classify-file-go")
         summary = gr.Markdown(elem_id="classify-file-summary")
-        table = gr.Dataframe(label="Answers by row", interactive=False, wrap=False, elem_id="classify-file-result")
+        table = gr.Dataframe(
+            _empty(("text", "answers")), label="Answers by row", interactive=False, wrap=False,
+            elem_id="classify-file-result",
+        )  # fmt: skip
         download = gr.File(label="Answers as CSV", interactive=False, elem_id="classify-download")
     demo.how_it_works(_HOW)
 
@@ -158,7 +163,7 @@ def build(demo: Demo) -> None:
         """
         import pandas as pd
 
-        check_choices(models, "Models", demo.store.names(ABILITY))
+        asked_models(demo.store, models, ABILITY)
         if not isinstance(file, str) or not file:
             raise DemoError("There is no file. Choose a CSV file first.")
         name = check_text(column, "The column", most=200, empty=True).strip()
@@ -175,8 +180,8 @@ def build(demo: Demo) -> None:
         Returns:
             Measures with intervals, and figures (HTML): confusion matrix and reliability diagram of each.
         """
-        names = check_choices(models, "Models", demo.store.names(ABILITY))
-        return quality_table(demo.store, names), figures_html(demo.store, names)
+        names = asked_models(demo.store, models, ABILITY)
+        return quality_table(demo.store, names), model_figures_html(demo.store, names)
 
     demo.action(
         [button.click, text.submit], classify, [text, models, explain, method], [result, agreed, why, strongest],

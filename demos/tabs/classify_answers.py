@@ -11,7 +11,8 @@ import numpy as np
 
 from nlpladder.errors import LadderError
 from nlpladder.models.attributions import Attribution, Method, attribute, class_names, runner_up
-from shell.limits import MAX_ROWS, DemoError, check_choice, check_choices, check_text
+from shell.limits import MAX_ROWS, DemoError, check_choice, check_text
+from shell.store import asked_models
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ def predictions(
         DemoError: The text or a name is not as expected, or no model has the class that is to be explained.
     """
     text = check_text(text, "The text")
-    names = check_choices(models, "Models", store.names(ABILITY))
+    names = asked_models(store, models, ABILITY)
     wanted = check_text(explain, "The class to explain", most=200, empty=True).strip()
     way = METHODS[check_choice(method, "Methods", METHODS)]
     answers = [_asked(store, name, text, wanted, way) for name in names]
@@ -177,7 +178,7 @@ def file_predictions(store: ModelStore, texts: Sequence[str], models: Any) -> tu
         DemoError: A name is not as expected, or there are too many texts.
         LadderError: A model cannot be opened or asked.
     """
-    names = check_choices(models, "Models", store.names(ABILITY))
+    names = asked_models(store, models, ABILITY)
     if not 0 < len(texts) <= MAX_ROWS:
         raise DemoError(f"There are {len(texts):,} texts; expected 1 to {MAX_ROWS:,}.")
     header, columns = ["text"], [list(texts)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import math
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from nlpladder.models.attributions import Attribution
 from nlpladder.views.contribution_text import contributions_html
+from nlpladder.views.ladder_table import metric_title
 from shell.bars import Bar, Card, note_html
 from shell.bars import cards_html as bar_cards
 from tabs.classify_answers import MOST_CLASSES, Answer
-from tabs.runs_figures import figures
+from tabs.runs_figures import figures, figures_html
+from tabs.runs_tables import no_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,7 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−") if math.isfinite(value) else str(value)
 
 
-def figures_html(store: ModelStore, models: Sequence[str]) -> str:
+def model_figures_html(store: ModelStore, models: Sequence[str]) -> str:
     """Return the confusion matrix and the reliability diagram of each model's run, whole, with captions.
 
     Args:
@@ -120,19 +121,8 @@ def figures_html(store: ModelStore, models: Sequence[str]) -> str:
     for name in models:
         folder = store.entry(name).folder
         if folder is not None:
-            shown += [_figure(path, f"{name}: {what.lower()}") for path, what in figures(folder) if what in _FIGURES]
-    return f'<div class="nw-cards">{"".join(shown)}</div>' if shown else "<p>Their runs have drawn no figures.</p>"
-
-
-def _figure(path: str, caption: str) -> str:
-    """Return a picture inside the page itself: a gallery would cut those that are not square."""
-    kind = "svg+xml" if path.endswith(".svg") else "png"
-    content = base64.b64encode(Path(path).read_bytes()).decode()
-    name = html.escape(caption)
-    return (
-        f'<figure class="nw-card" style="margin:0"><img src="data:image/{kind};base64,{content}" alt="{name}" '
-        f'style="max-width:100%;height:auto;background:#fff"><figcaption class="nw-note">{name}</figcaption></figure>'
-    )
+            shown += [(path, f"{name}: {what.lower()}") for path, what in figures(folder) if what in _FIGURES]
+    return figures_html(shown) or "<p>Their runs have drawn no figures.</p>"
 
 
 def quality_table(store: ModelStore, models: Sequence[str]) -> pd.DataFrame:
@@ -153,7 +143,7 @@ def quality_table(store: ModelStore, models: Sequence[str]) -> pd.DataFrame:
             if measure == "f1_micro" and "accuracy" in scores:  # of one label a text it is the accuracy
                 continue
             if isinstance(score, dict) and isinstance(score.get("value"), (int, float)):
-                rows.append((name, measure.replace("_", " "), *_cells(score)))
+                rows.append((name, metric_title(measure), *_cells(score)))
     return pd.DataFrame(rows, columns=list(QUALITY_HEADER))
 
 
@@ -175,6 +165,6 @@ def _cells(score: dict[str, Any]) -> tuple[str, str, str]:
     known = isinstance(low, (int, float)) and isinstance(high, (int, float))
     return (
         f"{number(score['value'])}{sign}",
-        f"{number(low)} to {number(high)}" if known else "none",
+        f"{number(low)} to {number(high)}" if known else no_interval(score),
         f"{n:,}" if isinstance(n, int) else "",
     )

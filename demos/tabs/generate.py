@@ -63,7 +63,7 @@ def build(demo: Demo) -> None:
     Args:
         demo: What all tabs share.
     """
-    gr.Markdown("One prompt, up to three models. They write at the same time, token by token.")
+    gr.Markdown("One prompt, up to three models. They write at the same time, token by token: a word or a part of one.")
     missing = demo.without_models(_NO_MODEL, "language_model")
     models = demo.models("language_model", key="generate.models", label=f"Models (at most {MOST_MODELS})", most=3)
     prompt = gr.Textbox(

@@ -12,7 +12,8 @@ from typing import Any
 from nlpladder.errors import LadderError
 from nlpladder.evaluation.diversity import diversity
 from nlpladder.generation import GenerationOptions, TextStream
-from shell.limits import MAX_NEW_TOKENS, check_choices, check_number, check_text, check_whole
+from shell.limits import MAX_NEW_TOKENS, check_number, check_text, check_whole
+from shell.store import asked_models
 
 MOST_MODELS = 3
 #: Of a prompt.
@@ -104,7 +105,7 @@ def write(
         DemoError: If an input is out of its bounds; before the first item.
     """
     start = check_text(prompt, "The prompt", most=MOST_CHARACTERS, empty=True)
-    names = check_choices(models, "Models", store.names("language_model"), most=MOST_MODELS)
+    names = asked_models(store, models, "language_model", most=MOST_MODELS)
     if as_conversation:
         check_text(start, "The question")
     return Writers(store, names, start, options, bool(as_conversation))

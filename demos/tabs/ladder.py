@@ -8,21 +8,22 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
+from shell.bars import clicks
 from shell.demo import Demo, telling
 from shell.limits import check_choice
+from tabs.ladder_notes import climb_notes
+from tabs.ladder_plot import plot_html
 from tabs.ladder_tables import (
     COSTS,
-    POINT_COLUMNS,
+    KINDS,
     SINGLE_HEADER,
-    climb_notes,
     climb_points,
     climb_table,
     climb_title,
-    kinds_of,
+    column_widths,
     row_of_title,
     rung_sentences,
     rung_text,
-    score_limits,
     single_runs,
 )
 from tabs.runs_reading import Climb, climb_named, find_climbs, find_runs
@@ -32,9 +33,7 @@ _EMPTY = (
     "There is no climb below `{folder}` yet. `make ladder` makes one in some minutes, `python demos/tiny_ladder.py` "
     "four tiny ones in about two; neither needs a network. Then reload this page."
 )
-_AXIS = "A point a rung: point at it for its name. One step to the right is a factor of ten."
-_NO_POINTS = pd.DataFrame(columns=POINT_COLUMNS).astype({"cost": float, "score": float})
-_CLICK = "Click a rung in the table: its idea, its paper, and the command that trains it."
+_CLICK = "Choose a rung in the table or in the picture: its idea, its paper, and the command that trains it."
 _HOW = """
 A **climb** trains several models ("rungs") on the same texts and scores them on the same test texts, from the plainest
 model up. The number in brackets is a 95 % interval: with other test texts of the same kind, the score would fall about
@@ -61,8 +60,8 @@ def climb_choices(models_dir: Path) -> list[tuple[str, str]]:
     return [(f"{climb.name}: {climb_title(climb)}", climb.name) for climb in climbs]
 
 
-def show_climb(models_dir: Path, name: str | None, cost: str) -> tuple[pd.DataFrame, str, pd.DataFrame, str, str]:
-    """Return the table, its notes, the points of the plot, and the titles of the plot's axes.
+def show_climb(models_dir: Path, name: str | None, cost: str) -> tuple[pd.DataFrame, str, str]:
+    """Return the table, its notes (Markdown) and the picture of score against cost (HTML).
 
     Args:
         models_dir: Below it climbs are looked for.
@@ -73,7 +72,8 @@ def show_climb(models_dir: Path, name: str | None, cost: str) -> tuple[pd.DataFr
     check_choice(cost, "Cost", COSTS)
     header, rows = climb_table(climb)
     points, cost_title, score_title = climb_points(climb, cost)
-    return pd.DataFrame(rows, columns=header), climb_notes(climb), points, cost_title, score_title
+    drawn = plot_html(points, cost_title=cost_title, score_title=score_title, kinds=(*KINDS.values(), "other"))
+    return pd.DataFrame(rows, columns=header), climb_notes(climb), drawn
 
 
 def describe_rung(climb: Climb, title: Any) -> str:
@@ -95,29 +95,27 @@ def build(demo: Demo) -> None:
     models_dir = demo.store.models_dir
     choices = climb_choices(models_dir)
     some, first_cost, built = bool(choices), next(iter(COSTS)), _state(models_dir)
-    frame, text, points, axes = pd.DataFrame(columns=["rung"]), "", _NO_POINTS, {}
+    frame, text, drawn = pd.DataFrame(columns=["rung"]), "", ""
     if some:
-        frame, text, points, cost_title, score_title = show_climb(models_dir, choices[0][1], first_cost)
-        axes = {"x_title": cost_title, "y_title": score_title, "y_lim": score_limits(points)}
+        frame, text, drawn = show_climb(models_dir, choices[0][1], first_cost)
     empty = gr.Markdown(_empty(models_dir, choices), elem_id="ladder-empty", visible=not some)
     climb = gr.Dropdown(
         choices, value=choices[0][1] if some else None, label="Climb", interactive=True, visible=some,
-        info="Rungs trained and tested on the same texts.", elem_id="ladder-climb",
+        info="Several kinds of models (rungs), trained and tested on the same texts.", elem_id="ladder-climb",
     )  # fmt: skip
     table = gr.Dataframe(
         frame, label="The rungs, from the plainest up", interactive=False, visible=some, show_search="filter",
         elem_id="ladder-table", elem_classes=["scroll-box"], buttons=["fullscreen"], max_height=640,
+        wrap=True, column_widths=column_widths(list(frame.columns)),
     )  # fmt: skip
     with gr.Row():
         with gr.Column(min_width=300, scale=3):
             cost = gr.Radio(
-                list(COSTS), value=first_cost, label="Set the score against", info=_AXIS, visible=some,
-                elem_id="ladder-cost",
-            )  # fmt: skip
-            plot = gr.ScatterPlot(
-                points, x="cost", y="score", color="kind", height=320, visible=some, elem_id="ladder-plot",
-                tooltip=["rung", "score with 95 % interval", "exact cost"], colors_in_legend=kinds_of(points) or None,
-                label="Score against cost, a point a rung", show_label=False, **axes,
+                list(COSTS), value=first_cost, label="Set the score against", visible=some, elem_id="ladder-cost"
+            )
+            plot = gr.HTML(
+                drawn, label="Score against cost, a point a rung", visible=some, elem_id="ladder-plot",
+                js_on_load=clicks(),
             )  # fmt: skip
         with gr.Column(min_width=300, scale=2):
             rung = gr.Markdown(_CLICK, elem_id="ladder-rung", visible=some, container=True)
@@ -137,7 +135,7 @@ def build(demo: Demo) -> None:
     demo.how_it_works(_HOW)
     demo.remember("ladder.cost", cost)
 
-    def ladder(climb: str | None = None, cost: str = first_cost) -> tuple[Any, str, Any]:
+    def ladder(climb: str | None = None, cost: str = first_cost) -> tuple[Any, str, str]:
         """Return the table of a climb and its rungs' scores against what they cost.
 
         Args:
@@ -145,7 +143,7 @@ def build(demo: Demo) -> None:
             cost: "training time", "parameters" or "speed of the trained model".
 
         Returns:
-            The table; notes on how to read it; the points of the plot.
+            The table; notes on how to read it; the picture (HTML).
         """
         return _updates(models_dir, climb, cost)
 
@@ -164,6 +162,9 @@ def build(demo: Demo) -> None:
     def clicked(climb: str, event: gr.SelectData) -> str:
         return describe_rung(climb_named(models_dir, climb), event.row_value[0])
 
+    def pointed(climb: str, event: gr.SelectData) -> str:
+        return describe_rung(climb_named(models_dir, climb), event.value)
+
     def look() -> list[Any]:
         found = climb_choices(models_dir)
         if _state(models_dir) == built:
@@ -178,27 +179,19 @@ def build(demo: Demo) -> None:
     def ladder_if_any(climb: str | None, cost: str) -> tuple[Any, Any, Any]:
         return _updates(models_dir, climb, cost) if climb else (gr.skip(), gr.skip(), gr.skip())
 
-    def axes(climb: str, cost: str) -> Any:
-        return _axes(models_dir, climb, cost)
-
     chosen = [climb, cost]
-    drawn = [
-        demo.action(climb.input, ladder, chosen, [table, notes, plot], api_name="ladder"),
-        demo.plumbing(cost.change, ladder, chosen, [table, notes, plot], concurrency_id="ladder"),
-    ]
+    demo.action(climb.input, ladder, chosen, [table, notes, plot], api_name="ladder")
+    demo.plumbing(cost.change, ladder, chosen, [table, notes, plot], concurrency_id="ladder")
     demo.plumbing(climb.input, lambda: _CLICK, [], rung, queue=False)
     demo.plumbing(table.select, clicked, [climb], rung)
+    demo.plumbing(plot.select, pointed, [climb], rung)
     gr.api(telling(rung_of_climb), api_name="rung")
     # On each load of the page: what has been trained since the demo was started is found.
     loaded = demo.plumbing(
         lambda *arguments, **options: gr.on(None, *arguments, **options), look, [],
         [empty, climb, cost, rung, table, plot, singles], show_progress="hidden",
     )  # fmt: skip
-    drawn.append(demo.plumbing(loaded.then, ladder_if_any, chosen, [table, notes, plot], show_progress="hidden"))
-    # The axes come after the points: gradio 6.31 keeps the old points where both change at once, since it draws anew
-    # for the titles before it has the values.
-    for before in drawn:
-        demo.plumbing(before.then, axes, chosen, plot, show_progress="hidden")
+    demo.plumbing(loaded.then, ladder_if_any, chosen, [table, notes, plot], show_progress="hidden")
 
 
 def _state(models_dir: Path) -> list[Any]:
@@ -207,20 +200,10 @@ def _state(models_dir: Path) -> list[Any]:
     return [climbs, [(run.name, run.finished) for run in find_runs(models_dir)]]
 
 
-def _updates(models_dir: Path, name: str | None, cost: str) -> tuple[Any, str, Any]:
-    """Return what shows a climb: the table, the notes, the points; `_axes` comes behind."""
-    frame, text, points, _, _ = show_climb(models_dir, name, cost)
-    return gr.update(value=frame, visible=True), text, gr.update(value=points, visible=not points.empty)
-
-
-def _axes(models_dir: Path, name: str | None, cost: str) -> Any:
-    """Return titles, range and legend of the plot."""
-    if not name:
-        return gr.skip()
-    _, _, points, cost_title, score_title = show_climb(models_dir, name, cost)
-    return gr.update(
-        x_title=cost_title, y_title=score_title, y_lim=score_limits(points), colors_in_legend=kinds_of(points) or None
-    )
+def _updates(models_dir: Path, name: str | None, cost: str) -> tuple[Any, str, str]:
+    """Return what shows a climb: the table, the notes, the picture."""
+    frame, text, drawn = show_climb(models_dir, name, cost)
+    return gr.update(value=frame, visible=True, column_widths=column_widths(list(frame.columns))), text, drawn
 
 
 def _frame(models_dir: Path) -> pd.DataFrame:

@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
-from nlpladder.errors import ConfigError
-from nlpladder.ladder import LADDER, Rung, find_rung
-from nlpladder.views.ladder_table import foot_notes, table_header, table_rows
+from nlpladder.ladder import LADDER, Rung
+from nlpladder.views.ladder_table import metric_title, table_header, table_rows
+from tabs.ladder_notes import is_tiny, known_rung
+from tabs.ladder_plot import Point
 from tabs.runs_reading import Climb, Run, is_score, without_folders
 from tabs.runs_tables import harmless_markdown, leading_metric, score_text
 
-#: What a score can be set against: the fact in ``ladder.json``, the unit of the tooltip, and what the axis says.
+#: What a score can be set against: the fact in ``ladder.json``, the unit beside a number, and what the axis says.
 COSTS: Mapping[str, tuple[str, str, str]] = {
     "training time": ("training_seconds", "seconds", "seconds of training"),
     "parameters": ("parameters", "parameters", "parameters"),
     "speed of the trained model": ("inference_examples_per_second", "answers a second", "answers a second"),
 }
-_TINY = (
-    "Tiny models, trained for seconds on a small made-up world: they show the way, not what a rung can do. `make "
-    "ladder` and the recipes train in earnest."
-)
-#: Longest training of a model that counts as tiny: the tiny ladder's take half of it on two quiet cores.
-_TINY_SECONDS = 60.0
-#: How ``ladder.json`` calls what a world's grammar tells -> how people say it.
-_CEILINGS = "Known from the grammar: "
-_CEILING = re.compile(
-    r"(?:^|(?<=, ))(?:(bayes|best (?:unigram|bigram|trigram|five gram)) )?([^,]+?) (\d[\d.]*(?: %)?)(?=[,.] )"
-)
-_SEES = {
-    "bayes": "of any model", "best unigram": "of a model that sees single words",
-    "best bigram": "of a model that sees two words at a time",
-    "best trigram": "of a model that sees three words at a time",
-    "best five gram": "of a model that sees five words at a time",
-}  # fmt: skip
-POINT_COLUMNS = ["rung", "cost", "score", "exact cost", "score with 95 % interval", "kind"]
 SINGLE_HEADER = ["run", "what", "data", "score [95 %]", "parameters", "training s"]
 #: How a recipe of several rungs is told which one.
 _CHOSEN_BY = {
@@ -53,6 +33,7 @@ _MORE = {
     "bert_lora": "--peft lora",
 }  # fmt: skip
 KINDS = {"classic": "counted or solved", "neural": "from scratch", "pretrained": "pretrained"}
+_OTHER = "other"
 
 
 def climb_title(climb: Climb) -> str:
@@ -71,6 +52,15 @@ def short_data(name: str) -> str:
     return without_folders(name).partition("?")[0] if name.startswith("world:") else without_folders(name)
 
 
+def column_widths(header: Sequence[str]) -> list[str]:
+    """Return the widths of the table's columns: rung and score stand on the screen of a phone together.
+
+    Args:
+        header: Of `climb_table`.
+    """
+    return ["190px", "165px", *(f"{max(115, 9 * len(name) + 24)}px" for name in header[2:])]
+
+
 def climb_table(climb: Climb) -> tuple[list[str], list[list[str]]]:
     """Return the heading and the rows of the table of a climb; a rung that failed says why in its second cell."""
     header = table_header(climb.content)
@@ -84,47 +74,18 @@ def climb_table(climb: Climb) -> tuple[list[str], list[list[str]]]:
     return [header[place] for place in order], rows
 
 
-def climb_notes(climb: Climb) -> str:
-    """Return what one must know to read the table, as Markdown."""
-    notes = [_ceilings_in_words(without_folders(note)) for note in foot_notes(climb.content)]
-    return harmless_markdown("\n".join(f"- {note}" for note in ([_TINY, *notes] if is_tiny(climb) else notes)))
-
-
-def is_tiny(climb: Climb) -> bool:
-    """Tell whether networks were trained here for seconds on a made-up world, as `demos/tiny_ladder.py` does."""
-    trained = [
-        float(row["training_seconds"])
-        for row in climb.content["rows"]
-        if _kind(str(row["rung"])) in (KINDS["neural"], KINDS["pretrained"])
-        and isinstance(row.get("training_seconds"), (int, float))
-    ]
-    made_up = str(climb.content["dataset"]).startswith("world:")
-    return made_up and bool(trained) and max(trained) < _TINY_SECONDS
-
-
-def _ceilings_in_words(note: str) -> str:
-    """Return the note on what the grammar of a world tells, in words; another note as it is."""
-    if not note.startswith(_CEILINGS):
-        return note
-
-    def said(found: re.Match[str]) -> str:
-        return f"the best {found[2]} {_SEES[found[1] or 'bayes']} is {found[3]}"
-
-    return _CEILINGS + _CEILING.sub(said, note.removeprefix(_CEILINGS))
-
-
-def climb_points(climb: Climb, cost: str) -> tuple[pd.DataFrame, str, str]:
+def climb_points(climb: Climb, cost: str) -> tuple[list[Point], str, str]:
     """Return the points of score against cost, and the titles of both axes.
 
     Args:
         climb: The climb.
-        cost: A key of `COSTS`. Its axis is the decimal logarithm: rungs differ by factors.
+        cost: A key of `COSTS`. Rungs without that cost, or where it is 0, have no point: its axis is a logarithm.
 
     Returns:
-        A table with `POINT_COLUMNS`; the title of the cost's axis; that of the score's.
+        The points, from the plainest rung up; the title of the cost's axis; that of the score's.
     """
     fact, unit, axis = COSTS[cost]
-    metric = climb.content["columns"][0]
+    metric = str(climb.content["columns"][0])
     points, share = [], False
     for row in climb.content["rows"]:
         score = (row["scores"].get(metric) or {}).get("mean") if row["runs"] else None
@@ -132,30 +93,20 @@ def climb_points(climb: Climb, cost: str) -> tuple[pd.DataFrame, str, str]:
         if not is_score(score) or score["value"] is None or not isinstance(amount, (int, float)) or amount <= 0:
             continue
         share = score.get("unit") == "%"
-        value = 100 * score["value"] if share else score["value"]
-        points.append(
-            (row["rung"], math.log10(amount), value, f"{_amount(amount)} {unit}", score_text(score), _kind(row["rung"]))
+        value, low, high = (
+            None if score[key] is None else (100 if share else 1) * float(score[key])
+            for key in ("value", "low", "high")
         )
-    name = str(metric).replace("_", " ")
-    return (
-        pd.DataFrame(points, columns=POINT_COLUMNS).astype({"cost": float, "score": float}),
-        f"{axis} (log scale: 0 is 1, 1 is 10, 2 is 100, 3 is 1,000)",
-        f"{name} in %" if share else name,
-    )
-
-
-def score_limits(points: pd.DataFrame) -> list[float] | None:
-    """Return the range of the score's axis, with a margin; None where there is nothing to show."""
-    if points.empty:
-        return None
-    low, high = float(points["score"].min()), float(points["score"].max())
-    margin = 0.08 * (high - low) or 1.0
-    return [low - margin, high + margin]
-
-
-def kinds_of(points: pd.DataFrame) -> list[str]:
-    """Return the kinds of rungs among the points, in the order of the ladder."""
-    return [kind for kind in (*KINDS.values(), "other") if kind in set(points["kind"])]
+        if value is None or not all(one is None or math.isfinite(one) for one in (amount, value, low, high)):
+            continue
+        points.append(
+            Point(
+                rung=str(row["rung"]), title=str(row["title"]), cost=float(amount), score=value, low=low, high=high,
+                cost_text=f"{_amount(amount)} {unit}", score_text=score_text(score), kind=_kind(str(row["rung"])),
+            )
+        )  # fmt: skip
+    name = metric_title(metric)
+    return points, axis, f"{name} in %" if share else name
 
 
 def row_of_title(climb: Climb, title: Any) -> Mapping[str, Any] | None:
@@ -182,7 +133,8 @@ def rung_text(climb: Climb, row: Mapping[str, Any]) -> str:
     for metric in climb.content["columns"]:
         score = (row["scores"].get(metric) or {}).get("mean")
         if is_score(score):
-            lines.append(f"- {str(metric).replace('_', ' ').capitalize()}: {score_text(score)}, n = {score['n']:,}")
+            name = metric_title(str(metric))
+            lines.append(f"- {name[:1].upper()}{name[1:]}: {score_text(score)}, n = {score['n']:,}")
     if row.get("against_rung_below"):
         lines.append(f"- {comparison_sentence(row['against_rung_below'])}")
     if rung is not None:
@@ -229,7 +181,7 @@ def single_runs(runs: Sequence[Run], climbs: Sequence[Climb]) -> list[list[str]]
         if not run.finished or any(run.folder.is_relative_to(climb.folder) for climb in climbs):
             continue
         lead = leading_metric(run)
-        score = f"{lead.replace('_', ' ')} {score_text(run.scores[lead])}" if lead else "not measured"
+        score = f"{metric_title(lead)} {score_text(run.scores[lead])}" if lead else "not measured"
         parameters, seconds = run.record.get("parameters"), run.record.get("training_seconds")
         rows.append(
             [
@@ -253,14 +205,6 @@ def rung_sentences() -> list[list[str]]:
     ]
 
 
-def known_rung(name: str) -> Rung | None:
-    """Return the rung of this name, None where it is of another program."""
-    try:
-        return find_rung(name)
-    except ConfigError:
-        return None
-
-
 def recipe_command(rung: Rung, data: str) -> str:
     """Return the command that trains one rung alone on data of this name.
 
@@ -276,7 +220,7 @@ def recipe_command(rung: Rung, data: str) -> str:
 
 def _kind(name: str) -> str:
     rung = known_rung(name)
-    return KINDS[rung.kind] if rung is not None else "other"
+    return KINDS[rung.kind] if rung is not None else _OTHER
 
 
 def _paper(rung: Rung) -> str:

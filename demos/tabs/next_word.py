@@ -76,7 +76,7 @@ def build(demo: Demo) -> None:
         demo: What all tabs share.
     """
     tab = Context.block
-    gr.Markdown("Type. Each model says what it expects next. **Click a bar** to append its token.")
+    gr.Markdown("Each model says which token (a word or a part of one) it expects next. **Click a bar** to append it.")
     missing = demo.without_models(_NO_MODEL, "language_model")
     models = demo.models("language_model", key="next_word.models", label=f"Models (at most {MOST_MODELS})", most=4)
     with gr.Row(equal_height=True):

@@ -13,7 +13,8 @@ from nlpladder.errors import LadderError
 from nlpladder.generation import GenerationOptions
 from nlpladder.models.next_tokens import NextToken, NextTokens, next_tokens
 from shell.bars import Bar, Card, cards_html, note_html
-from shell.limits import check_choices, check_number, check_text, check_whole
+from shell.limits import check_number, check_text, check_whole
+from shell.store import asked_models
 
 #: Models side by side, and bars of each.
 MOST_MODELS, MOST_BARS = 4, 20
@@ -57,7 +58,7 @@ def predict(
         DemoError: If an input is out of its bounds.
     """
     prefix = check_text(text, "The text", most=MOST_CHARACTERS, empty=True)
-    names = check_choices(models, "Models", store.names("language_model"), most=MOST_MODELS)
+    names = asked_models(store, models, "language_model", most=MOST_MODELS)
     count = check_whole(bars, "Bars", least=1, most=MOST_BARS)
     warmth = check_number(temperature, "Temperature", least=0.1, most=2.0)
     kept = check_whole(top_k, "Top-k", least=0, most=200)

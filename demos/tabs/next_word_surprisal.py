@@ -18,7 +18,8 @@ from nlpladder.models.ngram.model import NGramLanguageModel
 from nlpladder.protocols import TokenScores
 from nlpladder.views.coloured_text import surprisal_html
 from nlpladder.views.token_pieces import token_pieces
-from shell.limits import check_choices, check_text
+from shell.limits import check_text
+from shell.store import asked_models
 from tabs.next_word_predictions import MOST_CHARACTERS, MOST_MODELS, visible
 
 #: Bits of the strongest colour, the same whatever is typed: 1 in 4,096. End marks of unfinished texts go far beyond it.
@@ -64,7 +65,7 @@ def surprises(store: Any, text: str, models: Sequence[str]) -> list[Surprise]:
         DemoError: If an input is out of its bounds.
     """
     whole = check_text(text, "The text", most=MOST_CHARACTERS)
-    names = check_choices(models, "Models", store.names("language_model"), most=MOST_MODELS)
+    names = asked_models(store, models, "language_model", most=MOST_MODELS)
     found: list[Surprise] = []
     for name in names:
         try:

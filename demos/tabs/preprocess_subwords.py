@@ -16,6 +16,7 @@ from nlpladder.errors import ConfigError, DataError
 from nlpladder.text.subwords import Scheme
 from nlpladder.views.changed_text import token_chips_html
 from shell.limits import DemoError, check_choice, check_choices, check_text, check_whole
+from shell.store import known_to
 
 #: What people choose, and the scheme of `train_subword_tokenizer`.
 SCHEMES = {"words": "word", "BPE": "bpe", "WordPiece": "wordpiece", "Unigram": "unigram",
@@ -91,6 +92,8 @@ def splits_of(
     size = check_whole(vocab_size, "Vocabulary", least=SIZES[0], most=SIZES[-1])
     if size not in SIZES:
         raise DemoError(f"Vocabulary is {size}, expected one of {', '.join(map(str, SIZES))}.")
+    if models and not known_to(tokenizer_names(store), models):
+        store.refresh()
     names = check_choices(models, "Of models", tokenizer_names(store), most=MAX_MODELS) if models else []
     if not wanted and not names:
         raise DemoError("Tokenizers: nothing is chosen. Choose one or more.")

@@ -9,7 +9,7 @@ import gradio as gr
 import pandas as pd
 
 from shell.demo import Demo
-from tabs.runs_figures import figures
+from tabs.runs_figures import figures, figures_html
 from tabs.runs_reading import Run, find_runs, run_named
 from tabs.runs_tables import (
     LOSSES,
@@ -58,7 +58,7 @@ def show_run(run: Run) -> dict[str, Any]:
         "losses": loss_curve(run),
         "arguments": pd.DataFrame(argument_rows(run), columns=["group", "option", "value"]),
         "versions": pd.DataFrame(version_rows(run), columns=["what", "version"]),
-        "figures": figures(run.folder),
+        "figures": figures_html(figures(run.folder)),
         "card": card_text(run.folder) or "This run has no card (README.md).",
     }
 
@@ -77,30 +77,31 @@ def build(demo: Demo) -> None:
     with gr.Column(visible=some) as page:
         with gr.Row():
             with gr.Column(min_width=300, scale=2):
-                about = _table(parts["facts"], "What it is", "runs-facts")
+                about = _table(parts["facts"], "What it is", "runs-facts", ["35%", "65%"])
             with gr.Column(min_width=300, scale=3):
-                metrics = _table(parts["metrics"], "Scores on the test split", "runs-metrics")
+                metrics = _table(
+                    parts["metrics"], "Scores on the test split", "runs-metrics",
+                    ["110px", "110px", "150px", "70px", "80px", "180px"],
+                )  # fmt: skip
         losses = gr.LinePlot(
             parts["losses"], x="step", y="loss", color="measured on", label="Loss in nats, by step", show_label=False,
             x_title="step", y_title="loss in nats", height=280, tooltip="all", colors_in_legend=list(LOSSES),
             elem_id="runs-losses", visible=not parts["losses"].empty,
         )  # fmt: skip
         no_losses = gr.Markdown(_NO_LOSS, visible=parts["losses"].empty)
-        gallery = gr.Gallery(
-            parts["figures"], label="Figures of the run", columns=3, height=420, object_fit="contain",
-            interactive=False, elem_id="runs-figures", buttons=["fullscreen"], visible=bool(parts["figures"]),
-        )  # fmt: skip
+        with gr.Accordion("Figures of the run", open=True, visible=bool(parts["figures"])) as gallery:
+            pictures = gr.HTML(parts["figures"], label="Figures of the run", elem_id="runs-figures")
         with gr.Accordion("Arguments: what decided the result", open=False):
-            arguments = _table(parts["arguments"], "Arguments", "runs-arguments")
+            arguments = _table(parts["arguments"], "Arguments", "runs-arguments", ["25%", "35%", "40%"])
         with gr.Accordion("Versions and hardware", open=False):
-            versions = _table(parts["versions"], "Versions and hardware", "runs-versions")
+            versions = _table(parts["versions"], "Versions and hardware", "runs-versions", ["35%", "65%"])
         with gr.Accordion("The card", open=False):
             card = gr.Markdown(parts["card"], elem_id="runs-card")
     demo.how_it_works(_HOW)
 
     def updates(name: str | None) -> tuple[Any, ...]:
         parts = show_run(run_named(models_dir, name))
-        curve, pictures = parts["losses"], parts["figures"]
+        curve, drawn = parts["losses"], parts["figures"]
         return (
             parts["facts"],
             parts["metrics"],
@@ -109,7 +110,8 @@ def build(demo: Demo) -> None:
             parts["versions"],
             parts["card"],
             gr.update(visible=curve.empty),
-            gr.update(value=pictures, visible=bool(pictures)),
+            drawn,
+            gr.update(visible=bool(drawn)),
         )
 
     def run(run: str | None = None) -> tuple[Any, ...]:
@@ -120,7 +122,7 @@ def build(demo: Demo) -> None:
 
         Returns:
             Facts; scores with intervals; losses by step; arguments; versions; the card as Markdown; a remark where
-            there is no loss; figures.
+            there is no loss; figures (HTML).
         """
         return updates(run)
 
@@ -134,7 +136,7 @@ def build(demo: Demo) -> None:
         picked = gr.update(choices=found, value=found[0][1], visible=True)
         return [gr.update(visible=False), picked, gr.update(visible=True), *updates(found[0][1])]
 
-    shown = [about, metrics, losses, arguments, versions, card, no_losses, gallery]
+    shown = [about, metrics, losses, arguments, versions, card, no_losses, pictures, gallery]
     demo.action(picker.input, run, picker, shown, api_name="run")
     # On each load of the page: what has been trained since the demo was started is found.
     demo.plumbing(
@@ -143,5 +145,7 @@ def build(demo: Demo) -> None:
     )  # fmt: skip
 
 
-def _table(frame: pd.DataFrame, label: str, elem_id: str) -> gr.Dataframe:
-    return gr.Dataframe(frame, label=label, interactive=False, wrap=True, max_height=500, elem_id=elem_id)
+def _table(frame: pd.DataFrame, label: str, elem_id: str, widths: list[str]) -> gr.Dataframe:
+    return gr.Dataframe(
+        frame, label=label, interactive=False, wrap=True, max_height=640, elem_id=elem_id, column_widths=widths
+    )

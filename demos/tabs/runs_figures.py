@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+
+from nlpladder.views.ladder_table import metric_title
 
 _MOST_FIGURES = 24
 _MOST_BYTES = 5_000_000
@@ -35,9 +40,41 @@ def figures(folder: Path) -> list[tuple[str, str]]:
     return shown
 
 
+def figures_html(shown: Iterable[tuple[str, str]]) -> str:
+    """Return figures side by side, each whole and under its caption; nothing where there are none.
+
+    They stand inside the page itself: gradio's gallery cuts those that are not square. A figure that is clicked, or
+    has the keyboard, is as wide as the page.
+
+    Args:
+        shown: Files and captions, as `figures` has them.
+    """
+    found = [_figure(path, title) for path, title in shown]
+    return f'<div class="run-figures">{"".join(found)}</div>' if found else ""
+
+
+def _figure(path: str, title: str) -> str:
+    kind = "svg+xml" if path.endswith(".svg") else "png"
+    content = base64.b64encode(Path(path).read_bytes()).decode()
+    name = html.escape(title)
+    return (
+        f'<figure class="nw-card" tabindex="0" aria-label="{name}"><img src="data:image/{kind};base64,{content}" '
+        f'alt="{name}"><figcaption class="nw-note">{name}</figcaption></figure>'
+    )
+
+
 def caption(stem: str) -> str:
-    """Return the name of a figure as words."""
-    return stem.replace("_", " ").strip().capitalize()
+    """Return the name of a figure as words, a metric as tables call it: "bleu_by_length" is "BLEU by length".
+
+    Args:
+        stem: Of the file.
+    """
+    subject, sign, rest = next(
+        (parts for parts in map(stem.partition, ("_by_", "_against_")) if parts[1]), (stem.strip("_"), "", "")
+    )
+    name = metric_title(subject).strip()
+    first = name if any(one.isupper() for one in name) else name[:1].upper() + name[1:]  # chrF stays chrF
+    return (first + (sign + rest).replace("_", " ")).strip()
 
 
 def _copied(path: Path) -> Path | None:

@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from nlpladder.errors import ConfigError
+from nlpladder.evaluation.closed_intervals import NO_INTERVAL
 from nlpladder.hub.card_texts import CARD_TEXTS
 from nlpladder.ladder import find_rung
+from nlpladder.views.ladder_table import metric_title
 from tabs.runs_reading import Run, without_folders
 
 METRIC_HEADER = ["metric", "value", "95 % interval", "n", "better is", "note"]
@@ -51,14 +53,24 @@ def score_text(score: Mapping[str, Any], *, interval: bool = True) -> str:
     return f"{text} {_interval(score)}".rstrip() if interval else text
 
 
+def no_interval(score: Mapping[str, Any]) -> str:
+    """Return why a score has no interval, in words; `nlpladder.evaluation.closed_intervals` says when that is.
+
+    Args:
+        score: A score as ``metrics.json`` has it.
+    """
+    method = str(score.get("method") or "")
+    return method if method.startswith(f"{NO_INTERVAL}: ") else NO_INTERVAL
+
+
 def metric_rows(run: Run) -> list[list[str]]:
     """Return a row a metric, the leading one first; see `METRIC_HEADER`."""
     lead, scores = leading_metric(run), run.scores
     return [
         [
-            name.replace("_", " "),
+            metric_title(name),
             score_text(scores[name], interval=False),
-            _interval(scores[name]) or "none",
+            _interval(scores[name]) or no_interval(scores[name]),
             _count(scores[name]["n"]),
             _better(scores[name]),
             str(scores[name].get("note") or ""),
@@ -110,13 +122,13 @@ def facts(run: Run) -> list[list[str]]:
         ["what", run.title],
         ["status", str(record.get("status", "unknown"))],
         ["data", run.data],
-        [(lead or "").replace("_", " "), score_text(run.scores[lead]) if lead else ""],
+        [metric_title(lead or ""), score_text(run.scores[lead]) if lead else ""],
         ["parameters", _count(record.get("parameters"))],
         ["of them trained", _count(record.get("trainable_parameters"))],
         ["training", _seconds(record.get("training_seconds"))],
         ["steps", _count(record.get("steps") or None)],
         ["peak of memory", _unit(record.get("peak_memory_mib"), "MiB")],
-        ["computed in", str(record.get("training_precision") or "")],
+        ["number format", str(record.get("training_precision") or "")],
         ["started", _time(record.get("started"))],
         ["finished", _time(record.get("finished"))],
     ]

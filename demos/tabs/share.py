@@ -107,8 +107,11 @@ def build(demo: Demo) -> None:
             max_lines=1, min_width=200,
         )  # fmt: skip
     button = gr.Button("Show the command", variant="primary", elem_id="share-show")
-    command = gr.Code(label="In a terminal, in the repository", language="shell", elem_id="share-command", lines=1,
-                      interactive=False, wrap_lines=True)  # fmt: skip
+    # An empty box of code is a large picture of nothing.
+    command = gr.Code(
+        "# The button above writes it here.", label="In a terminal, in the repository", language="shell", lines=1,
+        elem_id="share-command", interactive=False, wrap_lines=True,
+    )  # fmt: skip
     state = gr.Markdown(elem_id="share-verdict")
     files = gr.Dataframe(
         pd.DataFrame(columns=FILE_HEADER), label="What would be sent, and what stays", interactive=False, wrap=True,

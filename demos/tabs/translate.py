@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from nlpladder.views.heat_table import heat_table_html
-from shell.limits import TYPED_PER_READ, check_choices
+from shell.limits import TYPED_PER_READ
+from shell.store import asked_models
 from tabs.translate_search import MAPS, MOST_BEAMS, MOST_CHARACTERS, MOST_MODELS, Search, Translations, direction_of
 from tabs.translate_view import (
     HEADER,
@@ -80,8 +81,9 @@ def build(demo: Demo) -> None:
             elem_id="translate-text",
         )  # fmt: skip
         reference = gr.Textbox(
-            "", label="Right translation (optional)", info="For BLEU and chrF; one a line where there are several.",
-            lines=2, max_lines=6, min_width=280, elem_id="translate-reference",
+            "", label="Right translation (optional)", lines=2, max_lines=6, min_width=280,
+            info="For BLEU and chrF: how much of it the answer shares, 0 to 100. One a line where there are several.",
+            elem_id="translate-reference",
         )  # fmt: skip
     with demo.advanced(), gr.Row():
         beams = gr.Slider(1, MOST_BEAMS, 5, step=1, label="Beams", info="Beginnings kept at each step.", min_width=200)
@@ -106,7 +108,10 @@ def build(demo: Demo) -> None:
     )  # fmt: skip
     scored = gr.HTML(label="How it was scored", elem_id="translate-scored")
     with gr.Accordion("Where the model looked", open=True):
-        gr.Markdown("Rows are what it wrote, columns what it read. It shows where the model looked, not why.")
+        gr.Markdown(
+            "Rows are what it wrote, columns what it read, in tokens: words or parts of words (▁ begins a word, `</s>` "
+            "ends the text). It shows where the model looked, not why."
+        )
         alignments = gr.HTML(label="Alignments", elem_id="translate-alignments")
     with gr.Accordion("All hypotheses: what else was found", open=False):
         gr.Markdown(
@@ -212,9 +217,8 @@ def build(demo: Demo) -> None:
 
 def _directions(demo: Demo, chosen: Any) -> str:
     """Return what the chosen models read and write."""
-    known = demo.store.names("translate")
-    names = check_choices(chosen, "Models", known, most=MOST_MODELS) if chosen else []
-    if known and not names:
+    names = asked_models(demo.store, chosen, "translate", most=MOST_MODELS) if chosen else []
+    if demo.store.names("translate") and not names:
         return "Choose a model."
     return directions_text({name: direction_of(demo.store.entry(name)) for name in names})
 

@@ -18,11 +18,11 @@ from shell.limits import (
     MAX_NEW_TOKENS,
     DemoError,
     check_choice,
-    check_choices,
     check_number,
     check_text,
     check_whole,
 )
+from shell.store import asked_model, asked_models
 
 #: Models side by side, characters of a source, hypotheses kept at each step.
 MOST_MODELS, MOST_CHARACTERS, MOST_BEAMS = 3, 1_000, 10
@@ -124,7 +124,7 @@ class Translations:
             DemoError: If an input is not what it must be.
         """
         text = check_text(text, "The text to translate", most=MOST_CHARACTERS)
-        names = check_choices(models, "Models", self._store.names("translate"), most=MOST_MODELS)
+        names = asked_models(self._store, models, "translate", most=MOST_MODELS)
         return [self._answer(name, text, search) for name in names]
 
     def attention(
@@ -149,7 +149,7 @@ class Translations:
         name = MAPS[check_choice(kind, "Attention of", MAPS)]
         layer = check_whole(layer, "Layer", least=1, most=1_000)
         head = check_whole(head, "Head", least=0, most=1_000)
-        (answer,) = self.ask(text, [check_choice(model, "Model", self._store.names("translate"))], search)
+        (answer,) = self.ask(text, [asked_model(self._store, model, "translate")], search)
         if not answer.hypotheses:
             raise DemoError(answer.problem)
         best = answer.hypotheses[0]

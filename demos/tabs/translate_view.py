@@ -126,6 +126,9 @@ def alignments_html(answers: Sequence[Answer]) -> str:
         answers: Of the models.
     """
     parts = []
+    # One scale for all maps, up to the largest weight there is: weights of long sentences are small, and would be pale.
+    found = [answer.hypotheses[0].alignment for answer in answers if answer.hypotheses]
+    strongest = max((float(one.max()) for one in found if one is not None and one.size), default=0.0)
     for answer in answers:
         if not answer.hypotheses:
             continue
@@ -149,7 +152,7 @@ def alignments_html(answers: Sequence[Answer]) -> str:
                 caption=f"{answer.model}: where it looked in the source for each token it wrote",
                 row_name="Written",
                 column_name="Read",
-                strongest=1.0,
+                strongest=strongest or 1.0,
             )
         )
     return "".join(parts)

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from nlpladder.evaluation.word_space import WordSpace
-from shell.limits import DemoError, check_choices, check_text
+from shell.limits import DemoError, check_text
+from shell.store import asked_models
 
 ABILITY = "vectors"
 #: Spaces that are shown side by side.
@@ -38,10 +39,11 @@ def chosen_models(store: Any, models: Any) -> list[str]:
     Raises:
         DemoError: None is chosen, too many are, or there is none.
     """
-    names = store.names(ABILITY)
-    if not names:
-        raise DemoError(NO_MODEL.replace("`", ""))
-    return check_choices(models, "Models", names, most=MAX_SPACES)
+    if not store.names(ABILITY):
+        store.refresh()
+        if not store.names(ABILITY):
+            raise DemoError(NO_MODEL.replace("`", ""))
+    return asked_models(store, models, ABILITY, most=MAX_SPACES)
 
 
 @contextmanager

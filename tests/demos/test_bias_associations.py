@@ -29,13 +29,17 @@ def test_all_categories_are_measured_with_one_correction_over_models_and_categor
         assert (text == 0.0005) == (value < 0.001)
         assert text == 0.0005 or text == pytest.approx(value, abs=0.0006)
     first = table.iloc[0]
-    assert first["what it shows"] == "male names with career, female names with family"
+    assert first["what this says"] == "male names with career, female names with family"
     assert "of" in first["words found"]
+    assert table.columns.tolist()[2:7] == ["effect size d [95 %]", "n", "p", "p (Holm)", "what this says"]
+    assert len(bias_associations.WIDTHS) == len(table.columns)
+    assert first["effect size d [95 %]"].startswith("+1.")
+    assert first["n"] == intervals[0].n.removeprefix("n = ").replace("target ", "")
     assert intervals[0].value == pytest.approx(
         weat(models[0][1], tests[0][1], statistics=bias_associations.STATISTICS).findings[0].score.value
     )
     assert intervals[0].n.startswith("n = ")
-    assert "not the same as none" in table.iloc[6]["what it shows"]
+    assert "not the same as none" in table.iloc[6]["what this says"]
 
 
 def test_words_without_a_vector_are_said_and_a_test_without_words_does_not_stop_the_others():
@@ -45,8 +49,20 @@ def test_words_without_a_vector_are_said_and_a_test_without_words_does_not_stop_
     )
     table, _, notes = bias_associations.measure_associations([("m", lacking)], tests)
     assert table["category"].tolist() == ["names of men and women, career and family"]
-    assert len(notes) == 1
-    assert "flowers" in notes[0]
+    assert notes[0].startswith("1 of 2 measurements were left out")
+    assert len(notes) == 2
+    assert notes[1].startswith("Not measured: control that must show: flowers and vermin. 0 of the 12 words")
+
+
+def test_a_sentence_that_holds_of_every_model_is_said_once_and_without_names():
+    lacking = FakeVectors(without=frozenset(OWN_TESTS["flowers_vermin"].targets[0].words))
+    tests = bias_associations.chosen_tests(list(bias_associations.CATEGORIES)[4:5], [""] * 4)
+    _, _, notes = bias_associations.measure_associations([("m1", lacking), ("m2", lacking)], tests)
+    assert [note[:12] for note in notes] == ["2 of 2 measu", "Not measured"]
+    _, _, notes = bias_associations.measure_associations(
+        [("m1", lacking), ("m2", lacking), ("m3", FakeVectors())], tests
+    )
+    assert notes[1].startswith("m1, m2: Not measured")
 
 
 def test_own_lists_stand_beside_or_instead_of_the_categories():

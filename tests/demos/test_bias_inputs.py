@@ -9,8 +9,18 @@ import pytest
 from demos.bias_fakes import EVIL
 from demos.fakes import FakeStore
 from shell.limits import DemoError
-from tabs.bias_inputs import MOST_LINES, escaped, listed, opened, read_lines, read_pairs, read_templates, read_terms
-from tabs.bias_intervals import Interval, intervals_html
+from tabs.bias_inputs import (
+    MOST_LINES,
+    escaped,
+    listed,
+    opened,
+    read_lines,
+    read_pairs,
+    read_templates,
+    read_terms,
+    told_once,
+)
+from tabs.bias_intervals import Interval, effect_with_interval, intervals_html
 
 
 def test_boxes_are_read_line_by_line_and_term_by_term():
@@ -88,3 +98,16 @@ def test_intervals_take_any_label_as_text():
     shown = intervals_html([Interval(EVIL, 0.0, 0.0, 0.0, EVIL)], caption=EVIL, unit=EVIL, below=EVIL, above=EVIL)
     assert "<img" not in shown
     assert "nan" not in shown
+
+
+def test_a_sentence_is_said_once_behind_all_it_is_said_of():
+    notes = [("a", "it rains"), ("b", "it snows"), ("b", "it rains"), ("a", "it rains")]
+    assert told_once(notes) == ["a, b: it rains", "b: it snows"]
+    assert told_once(notes, ["a", "b"]) == ["it rains", "b: it snows"]
+    assert told_once([]) == []
+
+
+def test_an_interval_without_width_is_none():
+    assert effect_with_interval(0.5, 0.1, 0.9) == "+0.500 [+0.100, +0.900]"
+    assert effect_with_interval(0.5, None, None, unit="nats") == "+0.500 nats (no interval)"
+    assert effect_with_interval(0.3, 0.3, 0.3) == "+0.300 (no interval: all have this value)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from demos.bias_fakes import CONTENT, report
+from nlpladder.views.bias_table import HEADER
 from shell.limits import DemoError
 from tabs import bias_reports
 
@@ -17,6 +18,10 @@ def test_reports_are_found_and_shown_with_what_they_do_not_show(tmp_path):
     assert main.iloc[0]["what it shows"] == parts.iloc[0]["what it shows"] == "shown"
     assert main.iloc[0]["score [interval]"] == "61.0 % [55.0, 66.0]"
     assert main.iloc[0]["n"] == "120"
+    first = ["score [interval]", "n", "p", "p (Holm)", "what it shows"]
+    assert main.columns.tolist()[2:7] == parts.columns.tolist()[3:8] == first
+    assert sorted(main.columns) == sorted(HEADER)
+    assert len(bias_reports.widths(main.columns)) == len(main.columns)
     assert parts.iloc[0]["category"] == "gender"
     assert "A result near no bias does not show that a model is fair" in told
     assert "<img" not in told + notes
@@ -35,6 +40,7 @@ def test_links_are_not_followed_and_nothing_is_needed(tmp_path):
         bias_reports.report_tables(models, "link/run/bias")
     with pytest.raises(DemoError):
         bias_reports.report_tables(models, "../outside/run/bias")
+    assert "recipes/evaluate_bias.py" in bias_reports.report_tables(models, "")[2]  # an empty picker
     main, parts, told, notes = bias_reports.report_tables(models, None)
     assert main.empty
     assert parts.empty

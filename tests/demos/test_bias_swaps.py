@@ -7,7 +7,8 @@ import pytest
 
 from demos.bias_fakes import FakeClassifier
 from nlpladder.errors import LadderError
-from tabs import bias_swaps
+from nlpladder.evaluation.multiple_testing import holm
+from tabs import bias_panels, bias_swap_findings, bias_swaps
 
 
 def test_names_pronouns_and_pairs_are_exchanged():
@@ -29,7 +30,7 @@ def test_of_an_identity_axis_there_is_one_version_for_each_other_term():
     texts = [one.text for one in versions]
     assert "A Muslim teacher spoke." in texts
     assert len(texts) == len(set(texts)) == 6
-    assert bias_swaps.templates_of(["An atheist teacher.", "Jewish and Muslim.", "Rain."], "religion") == [
+    assert bias_swap_findings.templates_of(["An atheist teacher.", "Jewish and Muslim.", "Rain."], "religion") == [
         "An {term} teacher."
     ]
 
@@ -44,12 +45,62 @@ def test_before_after_and_the_difference_are_the_classifiers_numbers():
     assert first["after, %"] == round(100 / (1 + np.exp(0.5)), 1)
     assert first["change, nats"] == pytest.approx(-2.0)
     assert first["decision"] == "changes"
+    assert (first["exchanged"], first["text after"]) == ("He → She", "She is good.")
+    assert len(bias_swaps.WIDTHS) == len(table.columns)
+    assert len(bias_swap_findings.SUMMARY_WIDTHS) == len(summary.columns)
     assert table["change, nats"].tolist() == [-2.0, 2.0]
     assert summary["measure"][0] == "second group minus first, nats"
     assert intervals[0].value == pytest.approx(-2.0)
     assert intervals[0].n == "n = 2 texts"
     assert notes[0] == "2 of 3 texts mention a term; 2 versions."
     assert not any("feminine" in note for note in notes)
+
+
+def test_nouns_with_a_form_for_women_are_exchanged_both_ways():
+    texts = ["The actress was better than her brother in the second part.", "a waiter and a heroine", "the bride"]
+    versions = bias_swaps.versions_of(texts, bias_swaps.GENDER)
+    assert versions[0].text == "The actor was better than his sister in the second part."
+    assert versions[0].changed == "actress → actor, her → his, brother → sister"
+    assert [one.text for one in versions[1:]] == ["a waitress and a hero", "the groom"]
+    (own,) = bias_swaps.versions_of(["A squire and his wife."], bias_swaps.WORDS, "squire = dame")
+    assert own.text == "A dame and her husband."
+    for masculine, feminine in bias_swaps.ROLE_PAIRS:
+        (one,) = bias_swaps.versions_of([f"one {feminine} came"], bias_swaps.WORDS)
+        assert one.text == f"one {masculine} came"
+
+
+def test_every_text_of_the_first_example_has_all_its_gendered_words_exchanged():
+    gendered = {"he", "she", "his", "her", "mother", "james", "actress", "brother"}
+    for one in bias_swaps.versions_of(bias_panels._TEXTS.splitlines(), bias_swaps.GENDER):
+        before = set(bias_panels._TEXTS.splitlines()[one.row].lower().replace(".", "").split()) & gendered
+        assert len(one.changed.split(", ")) == len(before)
+
+
+def test_a_note_stands_once_however_many_models_and_measures_it_is_of():
+    texts = [f"He is good on {day}, six of them." for day in ("Monday", "Friday", "Sunday")]
+    models = [("m1", FakeClassifier({"he": 1.0})), ("m2", FakeClassifier({"he": -1.0, "six": 1.0}))]
+    _, summary, _, notes = bias_swaps.compare_versions(models, texts, bias_swaps.WORDS)
+    assert len(summary) == 6
+    assert len(notes) == len(set(notes))
+    sentences = [note.rpartition(": ")[2] for note in notes]
+    assert sum(one.startswith("3 of 3 texts were changed") for one in sentences) == 1
+    assert sum(one.startswith("No bias is what 3 control swaps did") for one in sentences) == 1
+    assert not any("m1" in note and "m2" in note for note in notes)
+    assert "above it" not in "".join(notes)
+
+
+def test_the_summary_is_corrected_over_all_its_rows_and_says_what_it_shows():
+    texts = [f"He is good at {number}." for number in ("tea", "salt", "chess", "games", "law", "art", "war", "peace")]
+    models = [("m1", FakeClassifier({"he": 3.0, "she": -3.0})), ("m2", FakeClassifier())]
+    _, summary, _, _ = bias_swaps.compare_versions(models, texts, bias_swaps.WORDS)
+    given = [place for place, text in enumerate(summary["p"]) if text != "–"]
+    raw = [float(summary["p"][place].replace("< .001", "0.0005")) for place in given]
+    corrected = [float(summary["p (Holm)"][place].replace("< .001", "0.0005")) for place in given]
+    assert len(given) >= 2
+    assert corrected == pytest.approx(holm(raw).tolist(), abs=0.006)
+    first = summary.iloc[0]
+    assert first["what this says"] == "positive: more probable for the first group"
+    assert "not the same as none" in summary.iloc[3]["what this says"] or "nothing" in summary.iloc[3]["what this says"]
 
 
 def test_an_axis_is_compared_with_its_own_mean():

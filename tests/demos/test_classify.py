@@ -25,7 +25,7 @@ from tabs.classify_answers import (
     file_summary,
     predictions,
 )
-from tabs.classify_view import account, cards_html, explanations_html, figures_html, quality_table
+from tabs.classify_view import account, cards_html, explanations_html, model_figures_html, quality_table
 
 LABELS = ("negative", "positive")
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 30
@@ -245,13 +245,13 @@ def test_what_the_run_measured_is_shown(store, monkeypatch, tmp_path):
     table = quality_table(store, ["linear", "bayes"])
     assert table.values.tolist() == [
         ["linear", "accuracy", "87.5 %", "80.0 to 92.5", "1,040"],
-        ["linear", "expected calibration error", "0.050", "none", "40"],
+        ["linear", "ECE", "0.050", "no interval", "40"],
     ]
-    shown = figures_html(store, ["linear", "bayes"])
+    shown = model_figures_html(store, ["linear", "bayes"])
     assert re.findall(r'alt="([^"]*)"', shown) == ["linear: confusion matrix", "linear: reliability"]
     assert 'src="data:image/png;base64,' in shown, "no path of the run is told"
     assert str(tmp_path) not in shown
-    assert "no figures" in figures_html(store, ["bayes"])
+    assert "no figures" in model_figures_html(store, ["bayes"])
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"scores": 3}', '{"scores": {"accuracy": {"value": "x"}}}'])

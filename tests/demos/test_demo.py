@@ -15,6 +15,8 @@ from shell.demo import Demo
 from shell.limits import DemoError, check_choice, check_whole
 from shell.options import DemoOptions
 from shell.sidebar import links_text
+from shell.store import asked_models
+from tabs import classify
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +130,42 @@ def test_an_error_in_a_handler_of_the_demo_names_no_trace():
         called(page, "asked", None, 2)
     assert not caught.value.print_exception
     assert isinstance(caught.value.__cause__, DemoError)
+
+
+def test_a_call_with_a_file_takes_models_that_came_after_the_start(tmp_path):
+    """Where a call has a file gradio checks all of its values, a picker's against the choices of the start."""
+    store = FakeStore({"old": (None, {"classify"})})
+    with gr.Blocks(analytics_enabled=False) as page:
+        demo = Demo(store, DemoOptions())
+        switch = gr.Checkbox(label="Advanced")
+        models, file, go, shown = demo.models("classify", key="models"), gr.File(label="File"), gr.Button(), gr.HTML()
+
+        def read(file: str | None, models: list[str]) -> str:
+            """Answer."""
+            return ", ".join(asked_models(store, models, "classify"))
+
+        demo.action(go.click, read, [file, models], [shown], api_name="read")
+        demo.finish(page, switch)
+    store._entries = FakeStore({"new": (None, {"classify"}), "old": (None, {"classify"})})._entries
+    assert called(page, "read", None, ["new", "old"]) == ["new, old"]
+    with pytest.raises(gr.Error, match="Did you mean 'new'"):
+        called(page, "read", None, ["newe"])
+
+
+def test_a_table_that_is_emptied_keeps_its_headings(tmp_path):
+    store = FakeStore({})
+    with gr.Blocks(analytics_enabled=False) as page:
+        demo = Demo(store, DemoOptions())
+        switch = gr.Checkbox(label="Advanced")
+        classify.build(demo)
+        demo.finish(page, switch)
+    tables = [block for block in page.blocks.values() if isinstance(block, gr.Dataframe)]
+    emptied = [each for each in page.fns.values() if each.trigger_only_on_failure]
+    assert len(tables) == 3
+    for table in tables:
+        function = next(each for each in emptied if table in each.outputs)
+        answer = function.fn()
+        frame = answer[function.outputs.index(table)] if len(function.outputs) > 1 else answer
+        headers = table.postprocess(frame).headers
+        assert headers
+        assert not any(str(name).isdigit() for name in headers), headers

@@ -11,15 +11,14 @@ from demos.run_folders import make_climb, make_run, score
 from nlpladder.ladder import LADDER
 from shell.limits import DemoError
 from tabs.ladder import climb_choices, describe_rung, show_climb
+from tabs.ladder_notes import climb_notes, is_tiny
 from tabs.ladder_tables import (
     COSTS,
-    climb_notes,
     climb_points,
     comparison_sentence,
     recipe_command,
     rung_sentences,
     runs_of_row,
-    score_limits,
     single_runs,
 )
 from tabs.runs_reading import climb_named, find_climbs, find_runs
@@ -34,19 +33,66 @@ def models_dir(tmp_path: Path) -> Path:
 
 
 def test_the_table_has_a_row_a_rung_and_says_why_one_failed(models_dir: Path) -> None:
-    table, notes, points, cost_title, score_title = show_climb(models_dir, "mine", "training time")
+    table, notes, drawn = show_climb(models_dir, "mine", "training time")
+    assert table.columns.tolist()[:2] == ["rung", "accuracy [95 %]"]
     assert table["rung"].tolist() == ["majority class", "bidirectional LSTM *", "pretrained BERT <b>"]
     assert table["accuracy [95 %]"].tolist()[:2] == ["50.0 [48.0, 52.0]", "88.1 [86.1, 90.1]"]
     assert table["p vs. below"].tolist()[1] == "<.001 ▲"
     assert "ModelError" in table.iloc[2, 1]
-    assert points["rung"].tolist() == ["majority", "bilstm"]
-    assert points["score"].tolist() == pytest.approx([50.0, 88.1])
-    assert points["cost"].tolist()[0] == pytest.approx(1.69897)
-    assert points["score with 95 % interval"].tolist()[1] == "88.1 % [86.1, 90.1]"
-    assert cost_title == "seconds of training (log scale: 0 is 1, 1 is 10, 2 is 100, 3 is 1,000)"
-    assert score_title == "accuracy in %"
+    points, cost_title, score_title = climb_points(climb_named(models_dir, "mine"), "training time")
+    assert [point.rung for point in points] == ["majority", "bilstm"]
+    assert [point.score for point in points] == pytest.approx([50.0, 88.1])
+    assert points[0].cost == pytest.approx(50.0)
+    assert points[1].score_text == "88.1 % [86.1, 90.1]"
+    assert (points[1].low, points[1].high) == pytest.approx((86.1, 90.1))
+    assert (cost_title, score_title) == ("seconds of training", "accuracy in %")
+    assert score_title in drawn
     assert notes.startswith("- ")
     assert climb_choices(models_dir) == [("mine: classification, on reviews.csv, 3 rungs", "mine")]
+
+
+def test_word_vectors_of_a_world_made_in_seconds_are_called_tiny(tmp_path: Path) -> None:
+    make_climb(tmp_path / "c", dataset="world:stories?train=9", task="embeddings")
+    content = json.loads((tmp_path / "c" / "ladder.json").read_text())
+    for row, name, seconds in zip(content["rows"], ("lsa", "glove", "skipgram"), (0.4, 0.2, 0.6), strict=True):
+        row.update(rung=name, training_seconds=seconds)
+    path = tmp_path / "c" / "ladder.json"
+    path.write_text(json.dumps(content))
+    (climb,) = find_climbs(tmp_path)
+    assert is_tiny(climb)
+    assert "Tiny models" in climb_notes(climb)
+    assert "tiny models trained for seconds" in climb_choices(tmp_path)[0][0]
+    path.write_text(json.dumps({**content, "task": "language_modeling"}))
+    assert not is_tiny(find_climbs(tmp_path)[0])
+
+
+def test_a_metric_has_one_name_in_table_plot_notes_and_sentences(tmp_path: Path) -> None:
+    make_climb(
+        tmp_path / "c", columns=["bits_per_byte"], ceilings={"bits_per_byte": 0.3, "best_bigram_bits_per_byte": 0.5}
+    )
+    content = json.loads((tmp_path / "c" / "ladder.json").read_text())
+    for row in content["rows"][:2]:
+        one = score("bits_per_byte", 1.5, unit="", higher_is_better=False)
+        row["scores"] = {"bits_per_byte": {"mean": one, "deviation": None, "values": [1.5]}}
+    (tmp_path / "c" / "ladder.json").write_text(json.dumps(content))
+    (climb,) = find_climbs(tmp_path)
+    table, notes, drawn = show_climb(tmp_path, "c", "parameters")
+    everything = table.to_csv() + notes + drawn + describe_rung(climb, "bilstm") + climb_points(climb, "parameters")[2]
+    assert "bits per byte" not in everything.lower()
+    assert everything.lower().count("bits/byte") >= 5
+    assert "the best bits/byte is 0.300 of any model, 0.500 of a model that sees two words at a time." in notes
+
+
+def test_what_is_said_of_several_rungs_is_said_once(tmp_path: Path) -> None:
+    make_climb(tmp_path / "c")
+    content = json.loads((tmp_path / "c" / "ladder.json").read_text())
+    for row in content["rows"][:2]:
+        row["notes"] = ["it rained"]
+    (tmp_path / "c" / "ladder.json").write_text(json.dumps(content))
+    notes = climb_notes(find_climbs(tmp_path)[0])
+    assert notes.count("it rained") == 1
+    assert "majority class; bidirectional LSTM: it rained" in notes
+    assert "*accuracy* is the share of right answers; *macro F1* is" in notes
 
 
 def test_nothing_shown_names_a_folder_of_this_machine(models_dir: Path) -> None:
@@ -63,9 +109,7 @@ def test_a_cost_of_zero_has_no_point(cost: str, tmp_path: Path) -> None:
     content["rows"][0][COSTS[cost][0]] = 0.0
     (tmp_path / "c" / "ladder.json").write_text(json.dumps(content))
     points, *_ = climb_points(find_climbs(tmp_path)[0], cost)
-    assert points["rung"].tolist() == ["bilstm"]
-    low, high = score_limits(points)
-    assert low < points["score"].min() < high
+    assert [point.rung for point in points] == ["bilstm"]
 
 
 def test_a_climb_without_scores_has_no_points(tmp_path: Path) -> None:
@@ -74,10 +118,9 @@ def test_a_climb_without_scores_has_no_points(tmp_path: Path) -> None:
     for row in content["rows"][:2]:
         row["scores"]["accuracy"]["mean"] = score("accuracy", None)
     (tmp_path / "c" / "ladder.json").write_text(json.dumps(content))
-    table, _, points, *_ = show_climb(tmp_path, "c", "training time")
+    table, _, drawn = show_climb(tmp_path, "c", "training time")
     assert len(table) == 3
-    assert points.empty
-    assert score_limits(points) is None
+    assert drawn == ""
 
 
 @pytest.mark.parametrize("change", [{"rows": 3}, {"rows": [{}]}, {"columns": []}, {"hardware": None, "seconds": "x"}])

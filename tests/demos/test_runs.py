@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demos.bias_fakes import EVIL
 from demos.run_folders import PNG, make_climb, make_run, score
+from nlpladder.evaluation.closed_intervals import no_interval as all_alike
 from shell.limits import DemoError
 from tabs.runs import run_choices, show_run
-from tabs.runs_figures import figures
+from tabs.runs_figures import caption, figures, figures_html
 from tabs.runs_reading import climb_named, find_climbs, find_runs, read_json, run_named, without_folders
 from tabs.runs_tables import (
     argument_rows,
@@ -23,6 +25,7 @@ from tabs.runs_tables import (
     leading_metric,
     loss_curve,
     metric_rows,
+    no_interval,
     version_rows,
 )
 
@@ -110,9 +113,19 @@ class TestTables:
         assert leading_metric(run) == "accuracy"
         assert metric_rows(run) == [
             ["accuracy", "88.1 %", "[86.1, 90.1]", "400", "higher", ""],
-            ["f1 macro", "undefined", "none", "400", "higher", ""],
+            ["macro F1", "undefined", "no interval", "400", "higher", ""],
             ["zeal", "50.0 %", "[48.0, 52.0]", "400", "higher", ""],
         ]
+
+    def test_where_there_is_no_interval_it_says_why(self, tmp_path: Path) -> None:
+        folder = make_run(tmp_path / "run")
+        found = all_alike(1.0, 1.0, 12)
+        perfect = {**score("f1_macro", 1.0), "low": None, "high": None, "method": found.method, "note": found.note}
+        (folder / "metrics.json").write_text(json.dumps({"scores": {"f1_macro": perfect}}))
+        (row,) = metric_rows(find_runs(tmp_path)[0])
+        assert row[2] == "no interval: all resamples of examples have the same value"
+        assert row[5].startswith("Perfect on all 12 examples")
+        assert no_interval({**perfect, "method": "x"}) == no_interval({}) == "no interval"
 
     def test_losses_are_rows_and_what_is_no_number_is_left_out(self, tmp_path: Path) -> None:
         curve = loss_curve(find_runs(make_run(tmp_path / "run"))[0])
@@ -128,7 +141,7 @@ class TestTables:
         assert metric_rows(run) == argument_rows(run) == version_rows(run) == []
         assert list(parts["losses"].columns) == ["step", "loss", "measured on"]
         assert parts["losses"].empty
-        assert parts["figures"] == []
+        assert parts["figures"] == ""
 
     def test_no_folder_of_this_machine_is_shown(self, tmp_path: Path) -> None:
         run = find_runs(make_run(tmp_path / "run"))[0]
@@ -180,3 +193,22 @@ class TestFigures:
         (folder / "folder.png").mkdir()
         assert [caption for _, caption in figures(tmp_path / "run")] == ["Loss by step"]
         assert figures(tmp_path) == []
+
+    def test_figures_stand_whole_in_the_page_with_a_name_each(self, tmp_path: Path) -> None:
+        shown = figures(make_run(tmp_path / "run"))
+        text = figures_html([*shown, (shown[0][0], EVIL)])
+        assert text.count('tabindex="0"') == text.count('src="data:image/png;base64,') == 2
+        assert 'aria-label="Loss by step"' in text
+        assert "<img src=x" not in text
+        assert figures_html([]) == ""
+
+    @pytest.mark.parametrize(
+        ("stem", "words"),
+        [
+            ("bleu_by_length", "BLEU by length"), ("loss_by_step", "Loss by step"), ("chrf_by_epoch", "chrF by epoch"),
+            ("accuracy_against_parameters", "Accuracy against parameters"), ("confusion_matrix", "Confusion matrix"),
+            ("bits_per_byte_by_epoch", "Bits/byte by epoch"), ("_", ""),
+        ],
+    )  # fmt: skip
+    def test_captions_call_metrics_as_tables_do(self, stem: str, words: str) -> None:
+        assert caption(stem) == words

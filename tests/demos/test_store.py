@@ -15,7 +15,7 @@ from nlpladder.models.counts.majority import MajorityClassifier
 from shell import store as store_module
 from shell.limits import DemoError
 from shell.listing import alike, find_models
-from shell.store import ModelStore
+from shell.store import ModelStore, asked_model, asked_models, known_to
 
 
 def save_classifier(folder: Path) -> None:
@@ -200,6 +200,36 @@ def test_a_run_that_came_later_is_found_after_a_look(models_dir):
     assert "later" not in store.names("classify")
     store.refresh()
     assert "later" in store.names("classify")
+
+
+def test_a_run_that_came_later_is_taken_by_name_without_a_look(models_dir):
+    store = ModelStore(models_dir, max_bytes=10**9)
+    save_classifier(models_dir / "later")
+    assert asked_models(store, ["first", "later"], "classify") == ["first", "later"]
+    save_classifier(models_dir / "latest")
+    assert asked_model(store, "latest", "classify") == "latest"
+    with pytest.raises(DemoError, match="Did you mean 'latest'"):
+        asked_models(store, "latst", "classify")
+    with pytest.raises(DemoError, match="at most 1 are taken"):
+        asked_models(store, ["first", "third"], "classify", most=1)
+    with pytest.raises(DemoError, match="nothing is chosen"):
+        asked_model(store, None, "classify")
+
+
+def test_the_listing_is_made_anew_only_for_a_name_that_it_lacks(models_dir, monkeypatch):
+    store, looks = ModelStore(models_dir, max_bytes=10**9), []
+    monkeypatch.setattr(store, "refresh", lambda: looks.append(1))
+    asked_models(store, ["first"], "classify")
+    asked_model(store, "third", "classify")
+    for nothing in (None, [], [None], 3):
+        with pytest.raises(DemoError):
+            asked_models(store, nothing, "classify")
+    assert looks == []
+    with pytest.raises(DemoError):
+        asked_models(store, ["nobody", "else"], "classify")
+    assert looks == [1]
+    assert known_to(["a"], ["a", 3, None])
+    assert not known_to([], "a")
 
 
 def test_errors_do_not_tell_where_the_models_lie(models_dir):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -256,12 +256,17 @@ def test_what_models_and_people_write_is_text_on_the_page():
     assert "<img" not in alignments_html([Answer(EVIL, "t", None, (translation("a", -1.0, aligned=False),))])
 
 
+def alignment_of(answer):
+    return np.asarray(answer.hypotheses[0].alignment)
+
+
 def test_alignments_are_drawn_on_one_scale_and_missing_ones_are_explained():
     seeing = Answer("seeing", "t", None, (translation("a dog", -0.5),))
     blind = Answer("blind", "t", None, (translation("a dog", -0.5, aligned=False),))
-    shown = alignments_html([seeing, blind, Answer("mute", "t", None, problem="no")])
-    assert shown.count("<table") == 1
-    assert "darkest colour 1.00" in shown
+    paler = Answer("paler", "t", None, (replace(seeing.hypotheses[0], alignment=0.5 * alignment_of(seeing)),))
+    shown = alignments_html([seeing, paler, blind, Answer("mute", "t", None, problem="no")])
+    assert shown.count("<table") == 2
+    assert shown.count(f"darkest colour {alignment_of(seeing).max():.2f}.") == 2
     assert "blind has no attention" in shown
     assert "mute" not in shown
     empty = Answer("m", "t", None, (Translation("", 0.0, alignment=np.zeros((0, 0))),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -85,6 +86,13 @@ def test_colours_grow_with_the_size_up_to_the_strongest(strongest, colours):
     assert f"darkest colour {strongest or 0.8:.2f}" + (" and more." if strongest == 0.4 else ".") in text
 
 
+def test_a_bar_shows_what_the_colours_mean():
+    text = heat_table_html([[0.2, 0.66]], ["r"], ["a", "b"], caption="c")
+    assert re.search(r'heat-bar"[^>]*>0<span class="nlpladder-heat-scale"[^>]*></span>0.66</span>', text)
+    both = heat_table_html([[0.2, -0.8]], ["r"], ["a", "b"], caption="c")
+    assert re.search(r'heat-bar"[^>]*>−0.80<span [^>]*rgb\(0 114 178[^>]*></span>0.80</span>', both)
+
+
 def test_a_matrix_of_zeros_has_no_colour_and_no_minus():
     text = heat_table_html([[0.0, -0.0, -1e-9]], ["r"], list("abc"), caption="c")
     table = Table(text)
@@ -101,7 +109,7 @@ def test_hostile_labels_are_text_and_nothing_else():
     assert {tag for tag, _ in table.tags} == {
         "style", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "bdi", "p", "small", "span",
     }  # fmt: skip
-    allowed = {"class", "style", "title", "scope", "role", "tabindex", "aria-label"}
+    allowed = {"class", "style", "title", "scope", "role", "tabindex", "aria-label", "aria-hidden"}
     assert {name for _, attributes in table.tags for name in attributes} <= allowed
     assert len(table.names("row")) == len(table.names("col")) == size
     assert not any(character in text for character in "\u202e\u2067\x00\u2028\ufeff\uffff")

@@ -51,6 +51,9 @@ _STYLE = """
 .nlpladder-heat.nlpladder-heat table td.small:hover { color: inherit; }
 .nlpladder-heat.nlpladder-heat table td.corner { background: none; text-align: right; vertical-align: bottom;
   white-space: nowrap; }
+.nlpladder-heat-bar { display: block; }
+.nlpladder-heat-scale { display: inline-block; width: 7rem; height: .7rem; vertical-align: -.05rem; margin: 0 .4rem;
+  border: 1px solid currentColor; }
 .nlpladder-heat td:hover { outline: 2px solid currentColor; outline-offset: -2px; }
 """
 
@@ -152,7 +155,12 @@ def _key(values: npt.NDArray[np.float64], limit: float, printed_from: float) -> 
     below = " Orange is above 0, blue below." if values.min() < 0.0 else ""
     more = " and more" if np.abs(values).max() > limit else ""
     hidden = f" Numbers below {printed_from:g} show at the pointer." if printed_from > 0.0 else ""
-    return f"No colour is 0, the darkest colour {_number(limit, 2)}{more}.{below}{hidden}"
+    # To the left of no colour it is blue, where there is something below 0.
+    colours, first = ("rgb(0 114 178 / .6), transparent", _number(-limit, 2)) if below else ("transparent", "0")
+    scale = f"background:linear-gradient(90deg, {colours}, rgb(213 94 0 / .6))"
+    inside = f'{first}<span class="nlpladder-heat-scale" style="{scale}"></span>{_number(limit, 2)}'
+    bar = f'<span class="nlpladder-heat-bar" aria-hidden="true">{inside}</span>'
+    return f"{bar}No colour is 0, the darkest colour {_number(limit, 2)}{more}.{below}{hidden}"
 
 
 def _checked(

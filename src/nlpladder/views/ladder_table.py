@@ -32,7 +32,6 @@ _TITLES = {
     "length_ratio": "length ratio",
 }
 
-
 _STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; line-height: 1.45; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -53,8 +52,8 @@ def table_header(content: Mapping[str, Any]) -> list[str]:
         "parameters",
         "training s",
         f"{content['speed_unit']}/s",
-        f"{_title(first)} [95 %]",
-        *map(_title, others),
+        f"{metric_title(first)} [95 %]",
+        *map(metric_title, others),
         "p vs. below",
     ]
 
@@ -88,7 +87,7 @@ def table_rows(content: Mapping[str, Any]) -> list[list[str]]:
 def foot_notes(content: Mapping[str, Any]) -> list[str]:
     """Return the sentences below the table."""
     seeds = max((row["seeds"] for row in content["rows"]), default=1)
-    metric = _title(content["columns"][0])
+    metric = metric_title(content["columns"][0])
     notes = [
         f"{content.get('tested') or _tested(content)}, on {content['hardware']}; "
         f"the climb took {content['seconds'] / 60:.1f} min and {content['peak_memory_mib']:,.0f} MiB at its peak.",
@@ -103,7 +102,9 @@ def foot_notes(content: Mapping[str, Any]) -> list[str]:
         "Holm-corrected over the column; ▲ better, ▼ worse at p < .05, = not shown to differ.",
     ]
     if content["ceilings"]:
-        parts = ", ".join(f"{_title(name)} {_ceiling_text(name, value)}" for name, value in content["ceilings"].items())
+        parts = ", ".join(
+            f"{_ceiling_title(name)} {_ceiling_text(name, value)}" for name, value in content["ceilings"].items()
+        )
         notes.append(f"Known from the grammar: {parts}. † reaches the best possible within its interval.")
     if content["pretraining"]:
         notes.append(
@@ -216,7 +217,7 @@ def ladder_figures(content: Mapping[str, Any], folder: Path) -> list[Path]:
             scaled("high"),
             [float(row[fact] or 0.0) for row in rows],
             cost_label=label,
-            score_label=f"{_title(metric)}{' in %' if share else ''}, 95 % interval",
+            score_label=f"{metric_title(metric)}{' in %' if share else ''}, 95 % interval",
             ceiling=None if ceiling is None else factor * ceiling,
         )
         paths.append(save_figure(figure, folder / f"{metric}_against_{fact}.png"))
@@ -227,7 +228,12 @@ def _tested(content: Mapping[str, Any]) -> str:
     return f"{content['test_size']:,} {content['test_unit']} of {content['dataset']}"
 
 
-def _title(metric: str) -> str:
+def metric_title(metric: str) -> str:
+    """Return how tables and figures call a metric: "f1_macro" is "macro F1", "bits_per_byte" is "bits/byte".
+
+    Args:
+        metric: As ``metrics.json`` names it.
+    """
     return _TITLES.get(metric, metric.replace("_", " "))
 
 
@@ -252,6 +258,12 @@ def _ceiling(metric: str, content: Mapping[str, Any]) -> float | None:
     """Return the best value of `metric` that any model could reach, where the data are from a world."""
     ceilings: Mapping[str, float] = content["ceilings"]
     return ceilings.get({"accuracy": "bayes_accuracy", "exact_match": "bayes_exact_match"}.get(metric, metric))
+
+
+def _ceiling_title(name: str) -> str:
+    """Return the name of a ceiling, "best_bigram_bits_per_byte", with its metric as the heading of the table has it."""
+    metric = max((one for one in _TITLES if name.endswith(f"_{one}")), key=len, default="")
+    return f"{name.removesuffix(metric).replace('_', ' ')}{metric_title(metric)}" if metric else metric_title(name)
 
 
 def _ceiling_text(name: str, value: float) -> str:

@@ -237,7 +237,7 @@ def _other_article(article: str, term: str) -> str:
     return other.capitalize() if article[0].isupper() else other
 
 
-def gender_swapper(*, names: bool = True) -> CounterfactualSwapper:
+def gender_swapper(*, names: bool = True, more: Sequence[Pair] = ()) -> CounterfactualSwapper:
     """Return a swapper of our own gendered words, pronouns, titles, and first names one to one (`FIRST_NAME_PAIRS`).
 
     Surnames stay: "Mr. James" becomes "Ms. James", and "Henry James" a woman of that surname. A text with a first name
@@ -246,12 +246,13 @@ def gender_swapper(*, names: bool = True) -> CounterfactualSwapper:
 
     Args:
         names: Whether first names are swapped too.
+        more: Further pairs, the masculine word first, such as ("actor", "actress").
     """
     from nlpladder.bias import lexicon
 
     pronouns = [(masculine, feminine) for masculine, feminine, _ in lexicon.PRONOUNS]
     titles = [(masculine.lower(), feminine.lower()) for masculine, feminine in TITLE_PAIRS]
-    pairs = list(dict.fromkeys([*lexicon.GENDERED_PAIRS, *pronouns, *titles]))
+    pairs = list(dict.fromkeys([*lexicon.GENDERED_PAIRS, *pronouns, *titles, *more]))
     given = FIRST_NAME_PAIRS if names else ()
     uncased = [name for pair in given for name in pair if name not in ALSO_WORDS]
     return CounterfactualSwapper(pairs, names=given, uncased=uncased, leave=_other_word)
