@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
+from unittest import mock
 
 import hypothesis
 import pytest
@@ -19,6 +21,33 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+#: Of a picture that a test writes beside what it is about; at the 150 of a user, most of a short run is drawing.
+COARSE = 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _garbage_is_looked_for_in_what_is_new() -> None:
+    """Every training begins with ``gc.collect()``, which would go through all that torch and transformers hold."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pictures_are_coarse_and_few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A run draws one sentence of each kind, all of it, with fewer points.
+
+    The tests of pictures have the real ones, and so has what runs in a process of its own.
+    """
+    from nlpladder.training import sequence_report
+    from nlpladder.views import figures
+
+    if request.path.parent.name == "views":
+        yield
+        return
+    with mock.patch.object(figures, "DOTS_PER_INCH", COARSE), mock.patch.object(sequence_report, "_DRAWN_SENTENCES", 1):
+        yield
 
 
 @pytest.fixture(autouse=True)

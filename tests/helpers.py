@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -171,6 +172,8 @@ def run_here(
     """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     code = 0
+    gc.collect()  # what earlier runs have left
+    gc.freeze()  # what they have imported: a training would go through all of it in a collection of its own
     with (
         _settings_of_libraries_kept(),
         contextlib.redirect_stdout(out),

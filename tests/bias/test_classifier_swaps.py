@@ -75,7 +75,7 @@ def test_formulas_text_by_text():
     # What a comparison before and after sees is the mean of the values: the contrast itself.
     assert np.mean(log_odds.items["value"]) == pytest.approx(np.mean(deltas))
     assert np.mean(change.items["value"]) == pytest.approx(np.mean(sizes) - np.mean(floor))
-    assert any("3 of 5 texts were changed, 4 terms" in note for note in log_odds.findings[0].notes)
+    assert any("Of 5 texts, swaps changed 3 (4 terms in all)" in note for note in log_odds.findings[0].notes)
 
 
 def test_a_classifier_that_minds_every_word_is_at_the_floor():

@@ -129,6 +129,16 @@ def test_an_interval_of_all_hits_is_not_a_point():
     assert found.p_value == pytest.approx(2 / 64)
 
 
+@pytest.mark.parametrize("value", [0.3, 0.0, -1e9])
+@pytest.mark.parametrize("count", [2, 8, 40])
+def test_equal_values_have_no_interval_and_promise_no_power(value, count):
+    found = mean("score", np.full(3 * count, value), np.repeat(np.arange(count), 3))
+    assert found.score.value == pytest.approx(value)
+    assert (found.score.low, found.score.high, found.detectable) == (None, None, None)
+    assert found.score.method.startswith("no interval: all ")
+    assert found.p_value == pytest.approx(1.0 if value == 0.0 else smallest_p(count))
+
+
 def test_balanced_clusters_show_no_bias():
     """A model that always prefers *he*: each occupation has one pair for it and one against."""
     hits = np.tile([1, 0], 40)

@@ -83,7 +83,7 @@ def test_a_note_stands_once_however_many_models_and_measures_it_is_of():
     assert len(summary) == 6
     assert len(notes) == len(set(notes))
     sentences = [note.rpartition(": ")[2] for note in notes]
-    assert sum(one.startswith("3 of 3 texts were changed") for one in sentences) == 1
+    assert sum(one.startswith("Of 3 texts, swaps changed 3") for one in sentences) == 1
     assert sum(one.startswith("No bias is what 3 control swaps did") for one in sentences) == 1
     assert not any("m1" in note and "m2" in note for note in notes)
     assert "above it" not in "".join(notes)

@@ -108,11 +108,18 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
 def test_numbers_do_not_depend_on_the_number_of_threads(monkeypatch):
     labels, scores = draw("single_label", examples=1000)
     monkeypatch.setattr(resampling, "_BLOCK_NUMBERS", 100_000)
-    results = []
+    monkeypatch.setattr(resampling, "_THREAD_NUMBERS", 10_000)
+    results, started = [], []
+    pool = resampling.ThreadPoolExecutor
+    monkeypatch.setattr(resampling, "ThreadPoolExecutor", lambda threads: started.append(threads) or pool(threads))
     for cores in (1, 2, 5):
         monkeypatch.setattr(resampling, "_available_cores", lambda cores=cores: cores)
         results.append(score_predictions(labels, scores, resamples=1000, seed=7))
     assert results[0] == results[1] == results[2]
+    assert set(started) == {2, 5}
+    monkeypatch.setattr(resampling, "_THREAD_NUMBERS", 10_000_000)  # nothing is worth a thread
+    assert score_predictions(labels, scores, resamples=1000, seed=7) == results[0]
+    assert set(started) == {2, 5}
     assert results[0] != score_predictions(labels, scores, resamples=1000, seed=8)
 
 

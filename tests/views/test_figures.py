@@ -8,6 +8,7 @@ import pytest
 from nlpladder.errors import DataError
 from nlpladder.evaluation.error_analysis import analyse
 from nlpladder.views import figures
+from nlpladder.views.attention_figures import attention_heads_figure
 from nlpladder.views.error_report import error_report_html
 from nlpladder.views.labels import overlap
 
@@ -112,6 +113,21 @@ def test_files_are_whole_and_repeatable(tmp_path, ending):
     assert written[0] == written[1]
     assert len(written[0]) > 1000
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [f"a.{ending}", f"b.{ending}"]
+
+
+@pytest.mark.parametrize("grid", [False, True])
+def test_laying_out_only_once_changes_no_byte(tmp_path, grid):
+    """`savefig` draws a figure with a layout twice; the first drawing is not needed."""
+
+    def draw():
+        if grid:
+            weights = np.random.default_rng(0).dirichlet(np.ones(7), size=(2, 3, 7))
+            return attention_heads_figure(weights, list("abcdefg"), ["a long token", *"bcdefg"], title="attention")
+        return figures.confusion_matrix_figure(np.eye(5), ["a long name", *"bcde"], title="counts")
+
+    found = figures.save_figure(draw(), tmp_path / "once.png").read_bytes()
+    draw().savefig(tmp_path / "twice.png", metadata={"Software": None})
+    assert found == (tmp_path / "twice.png").read_bytes()
 
 
 def test_an_unknown_ending_leaves_nothing_behind(tmp_path):

@@ -9,16 +9,21 @@ which every partial sum is an integer below 2^53: the product is then exact, hen
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nlpladder.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Float = npt.NDArray[np.float64]
 Groups = Sequence[object] | npt.NDArray[np.generic]
@@ -28,6 +33,8 @@ RANK_STEPS = 4_000_000_000
 #: Floating-point numbers in one block of weights (16 MiB).
 _BLOCK_NUMBERS = 2_000_000
 _MOST_THREADS = 8
+#: Fewer weights than these are drawn sooner than a thread is started.
+_THREAD_NUMBERS = 250_000
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,6 @@ def bootstrap(
         ConfigError: If `resamples` is below 1 or `seed` is negative.
         DataError: If the groups do not fit.
     """
-    from threadpoolctl import threadpool_limits
-
     from nlpladder.evaluation.resampling_kernels import BLOCK, draw_counts
 
     check_resampling(resamples, seed)
@@ -146,9 +151,8 @@ def bootstrap(
     weights = np.empty((rows, units))
     sums = np.empty((resamples, grid.shape[1]))
     ranks = np.full((resamples, len(kernels)), np.nan)
-    threads = max(1, min(_MOST_THREADS, _available_cores(), rows))
 
-    def fill(start: int, first: int, last: int, block_counts: npt.NDArray[np.int64], states: Any) -> None:
+    def fill(start: int, block_counts: npt.NDArray[np.int64], states: Any, first: int, last: int) -> None:
         part = weights[first:last]
         draw_counts(block_counts[first:last], states[first:last], part)
         if start + first < rank_resamples:
@@ -158,16 +162,12 @@ def bootstrap(
                 ranks[start + first : start + last, column] = values
         np.matmul(part, grid, out=sums[start + first : start + last])
 
-    # The threads of a matrix library wait for each other many times in each product, which takes minutes on a busy
-    # machine: each thread here multiplies its own rows alone.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with _threads(rows, max(units, examples * len(kernels))) as run:
         for start in range(0, resamples, rows):
             size = min(rows, resamples - start)
             block_counts = generator.multinomial(units, block_sizes / units, size=size)
             states = generator.integers(0, 2**64, size=size, dtype=np.uint64)
-            edges = np.linspace(0, size, threads + 1).astype(int).tolist()
-            for work in [pool.submit(fill, start, a, b, block_counts, states) for a, b in pairwise(edges)]:
-                work.result()
+            run(size, partial(fill, start, block_counts, states))
     ranks[rank_resamples:] = np.nan
     sums /= scale
     return Replicates(sums[:, :-1], sums[:, -1], ranks, rank_resamples)
@@ -184,8 +184,6 @@ def swap_replicates(differences: Float, *, resamples: int, seed: int) -> Float:
     Returns:
         Sums over the examples that were swapped, (resamples, columns).
     """
-    from threadpoolctl import threadpool_limits
-
     check_resampling(resamples, seed)
     examples = differences.shape[0]
     grid, scale = fixed_point(differences, examples)
@@ -194,18 +192,45 @@ def swap_replicates(differences: Float, *, resamples: int, seed: int) -> Float:
     octets = -(-examples // 8)
     sums = np.empty((resamples, grid.shape[1]))
 
-    def fill(first: int, random: npt.NDArray[np.uint8]) -> None:
-        swapped = np.unpackbits(random, axis=1, count=examples).astype(np.float64)  # (rows, examples)
-        np.matmul(swapped, grid, out=sums[first : first + len(random)])
+    def fill(start: int, random: npt.NDArray[np.uint8], first: int, last: int) -> None:
+        swapped = np.unpackbits(random[first:last], axis=1, count=examples).astype(np.float64)  # (rows, examples)
+        np.matmul(swapped, grid, out=sums[start + first : start + last])
 
-    threads = max(1, min(_MOST_THREADS, _available_cores(), rows))
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with _threads(rows, examples) as run:
         for start in range(0, resamples, rows):
             random = generator.integers(0, 256, size=(min(rows, resamples - start), octets), dtype=np.uint8)
-            edges = np.linspace(0, len(random), threads + 1).astype(int).tolist()
-            for work in [pool.submit(fill, start + a, random[a:b]) for a, b in pairwise(edges)]:
-                work.result()
+            run(len(random), partial(fill, start, random))
     return sums / scale
+
+
+@contextmanager
+def _threads(rows: int, units: int) -> Iterator[Callable[[int, Callable[[int, int], None]], None]]:
+    """Start threads; yields what shares out the rows of a block, (rows, units), and waits for all of them.
+
+    The threads of a matrix library wait for each other many times in each product, which takes minutes on a busy
+    machine: each thread here multiplies its own rows alone.
+    """
+    number = max(1, min(_MOST_THREADS, _available_cores(), rows, rows * units // _THREAD_NUMBERS))
+    with _matrix_libraries().limit(limits=1, user_api="blas"), ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(number)) if number > 1 else None
+
+        def share_out(size: int, fill: Callable[[int, int], None]) -> None:
+            if pool is None:
+                fill(0, size)
+                return
+            edges = np.linspace(0, size, number + 1).astype(int).tolist()
+            for work in [pool.submit(fill, first, last) for first, last in pairwise(edges)]:
+                work.result()
+
+        yield share_out
+
+
+@cache
+def _matrix_libraries() -> ThreadpoolController:
+    """Return what sets their threads. To find them takes milliseconds; numpy's, which multiplies here, is there."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def check_resampling(resamples: int, seed: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlpladder.evaluation.intervals import Score
+from nlpladder.views.ladder_table import metric_title
 
 if TYPE_CHECKING:
     from nlpladder.search.ablation import AblationPlan, AblationRow
@@ -82,7 +83,7 @@ def ablation_content(
 def table_cells(content: Mapping[str, Any]) -> list[list[str]]:
     """Return the table's cells as text, the header first; a row without runs has two cells and the reason."""
     lead, *others = content["columns"]
-    header = ["variant", "what is different", "seeds", f"{_title(lead)} [95 %]", *map(_title, others)]
+    header = ["variant", "what is different", "seeds", f"{metric_title(lead)} [95 %]", *map(metric_title, others)]
     cells = [[*header, "difference [95 %]", "p (Holm)", "trained parameters", "training s"]]
     for row in content["rows"]:
         if not row["scores"]:
@@ -203,11 +204,3 @@ def _difference(comparison: Mapping[str, Any] | None) -> list[str]:
 def _scaled(value: float, unit: str, *, sign: bool = False) -> str:
     factor, digits = (100.0, 1) if unit == "%" else (1.0, 1 if unit == "points" else 3)
     return f"{value * factor:{'+' if sign else ''}.{digits}f}"
-
-
-def _title(name: str) -> str:
-    short = {
-        "expected_calibration_error": "ECE", "f1_macro": "macro F1", "f1_micro": "micro F1", "bleu": "BLEU",
-        "root_mean_squared_error": "RMSE", "bits_per_byte": "bits/byte", "chrf": "chrF",
-    }  # fmt: skip
-    return short.get(name, name.replace("_", " "))

@@ -28,6 +28,8 @@ LINES = ("-", "--", "-.", ":")
 #: Above this many classes the cells of a confusion matrix hold no numbers.
 _MOST_NUMBERED_CLASSES = 20
 _LONGEST_NAME = 24
+#: Of a figure that is written as PNG.
+DOTS_PER_INCH = 150
 
 
 def new_figure(width: float = 6.0, height: float = 4.5) -> Figure:
@@ -35,7 +37,7 @@ def new_figure(width: float = 6.0, height: float = 4.5) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
     FigureCanvasAgg(figure)
     return figure
 
@@ -53,6 +55,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         DataError: If the ending is not one of the three.
     """
     from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     target = Path(path)
     kind = target.suffix.lstrip(".").lower()
@@ -65,8 +68,12 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     try:
-        with rc_context({"svg.hashsalt": "nlpladder"}):
-            figure.savefig(temporary, format=kind, metadata=dates[kind])
+        if kind == "png" and type(figure.canvas) is FigureCanvasAgg:
+            # `savefig` lays a figure out by drawing all of it once more beforehand. The bytes are the same without.
+            figure.canvas.print_png(temporary, metadata=dates[kind])
+        else:
+            with rc_context({"svg.hashsalt": "nlpladder"}):
+                figure.savefig(temporary, format=kind, metadata=dates[kind])
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)

@@ -86,8 +86,8 @@ def counterfactual_swaps(
     direction = np.array([sign for *_, sign in arms])
     unit = [str(row) if clusters is None else clusters[row] for row in rows]
     notes = (
-        f"{swapped_rows:,} of {len(texts):,} texts were changed, {replaced:,} terms in all.",
-        f"Control swaps changed {len(arms) - swapped_rows:,} texts.",
+        f"Of {len(texts):,} texts, swaps changed {swapped_rows:,} ({replaced:,} terms in all), control swaps "
+        f"{len(arms) - swapped_rows:,}.",
     )
     findings: dict[str, list[Finding]] = {"log_odds": [], "flip_rate": [], "change": []}
     items: dict[str, dict[str, list[Any]]] = {name: {} for name in findings}

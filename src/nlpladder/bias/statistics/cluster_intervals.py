@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nlpladder.bias.statistics.cluster_sums import ClusterSums
 from nlpladder.bias.statistics.power import quantile
 from nlpladder.bias.statistics.sign_flips import smallest_p
+from nlpladder.evaluation.closed_intervals import NO_INTERVAL
 from nlpladder.evaluation.resampling import bootstrap
 
 Float = npt.NDArray[np.float64]
@@ -19,6 +20,8 @@ FunctionOfSums = Callable[[Float], Float]
 
 #: Below so many clusters the bootstrap gives way to the jackknife with quantiles of t, and notes say "rough".
 FEW_CLUSTERS = 10
+#: Sums of equal values are equal up to the last digits of double precision.
+_ROUNDING = 1e-12
 
 
 def cluster_interval(
@@ -33,6 +36,8 @@ def cluster_interval(
 ) -> tuple[float | None, float | None, str, str]:
     """Return low, high, how they were computed, and a remark that is empty if there is nothing to say.
 
+    Where every resample has the same value there is no interval: one of no width would be certainty made of nothing.
+
     Args:
         grouped: The sums of each cluster.
         function: Maps sums to the value.
@@ -46,19 +51,23 @@ def cluster_interval(
     reach = quantile((1.0 + confidence) / 2.0, degrees)
     if count < FEW_CLUSTERS:
         if not np.isfinite(error):
-            return None, None, "no interval", "Without one of the clusters it divides by zero."
+            return None, None, NO_INTERVAL, "Without one of the clusters it divides by zero."
+        if error <= _ROUNDING * abs(value):
+            return None, None, f"{NO_INTERVAL}: all {count} clusters have the same value", ""
         return value - reach * error, value + reach * error, f"jackknife over {count} clusters, quantiles of t", ""
     drawn = bootstrap(grouped.sums, resamples=resamples, seed=seed)
     with np.errstate(all="ignore"):
         replicates = np.asarray(function(drawn.sums), dtype=np.float64)
     valid = replicates[np.isfinite(replicates)]
     if not len(valid):
-        return None, None, "no interval", "No resample had a value."
+        return None, None, NO_INTERVAL, "No resample had a value."
     lost = len(replicates) - len(valid)
     remark = f"{lost:,} of {len(replicates):,} resamples divide by zero." if lost else ""
     tail = _tail(reach * (count / (count - 1)) ** 0.5)
     low, high = np.quantile(valid, [tail, 1.0 - tail])
     units = f"{count:,} clusters" if grouped.sizes.max() > 1 else f"{count:,} units"
+    if high - low <= _ROUNDING * abs(value):
+        return None, None, f"{NO_INTERVAL}: all resamples of {units} have the same value", remark
     return float(low), float(high), f"percentile bootstrap over {units}, {resamples:,} resamples", remark
 
 

@@ -63,12 +63,16 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """Say in a sentence what was shown."""
-        if self.p_value is None or self.difference.low is None:
+        if self.p_value is None:
             return "One cluster shows no difference and no equality."
         parts = []
-        if self.p_value <= LEVEL and self.distance.high is not None and self.distance.high < 0:
+        # Without an interval all clusters moved by the same distance: what p says of one it says of the other.
+        lowest, highest = (
+            self.distance.value if end is None else end for end in (self.distance.low, self.distance.high)
+        )
+        if self.p_value <= LEVEL and highest is not None and highest < 0:
             parts.append("nearer to no bias")
-        elif self.p_value <= LEVEL and self.distance.low is not None and self.distance.low > 0:
+        elif self.p_value <= LEVEL and lowest is not None and lowest > 0:
             parts.append("further from no bias")
         elif self.p_value <= LEVEL:
             parts.append("different, but not shown to be nearer to or further from no bias")

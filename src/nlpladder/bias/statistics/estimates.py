@@ -38,6 +38,7 @@ from nlpladder.bias.statistics.cluster_sums import Clusters, ClusterSums, check_
 from nlpladder.bias.statistics.power import LEVEL, detectable_effect, detectable_share, quantile
 from nlpladder.bias.statistics.sign_flips import sign_flip_test, smallest_p
 from nlpladder.errors import ConfigError, DataError
+from nlpladder.evaluation.closed_intervals import NO_INTERVAL
 from nlpladder.evaluation.intervals import Score, check_confidence
 from nlpladder.evaluation.resampling import check_resampling
 
@@ -302,7 +303,7 @@ def _estimate(
     high: float | None = None
     p_value: float | None = None
     detectable: float | None = None
-    method, remark = "no interval: one cluster", ""
+    method, remark = f"{NO_INTERVAL}: one cluster", ""
     if count > 1:
         error = float(np.sqrt((count - 1) / count * ((left_out - value) ** 2).sum()))
         low, high, method, remark = cluster_interval(
@@ -317,7 +318,7 @@ def _estimate(
             p_value, how = jackknife_p(value - no_bias, error, grouped), "p of the jackknife over clusters, t"
         if p_value is not None:
             method += f"; {how}"
-            if smallest_p(count) <= LEVEL and np.isfinite(error):
+            if smallest_p(count) <= LEVEL and np.isfinite(error) and low is not None:
                 detectable = detectable_effect(error, degrees=grouped.degrees)
     notes = _notes(" ".join(part for part in (note, remark) if part), count, tested=p_value is not None)
     score = Score(name, value, low, high, items, options.confidence, method, higher_is_better, unit, notes)
