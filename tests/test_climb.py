@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -75,6 +77,18 @@ def test_a_second_start_reads_finished_rungs(tmp_path, monkeypatch):
     second, _ = run(ClimbPlan(rungs=choose_rungs(["majority", "naive_bayes"])), data, tmp_path)
     assert second["rows"][0]["scores"] == first["rows"][0]["scores"]
     assert [row["rung"] for row in second["rows"]] == ["majority", "naive_bayes"]
+
+
+def test_what_is_left_is_judged_by_what_finished_runs_took_when_they_were_trained(tmp_path):
+    data, settings = text_dataset(), {"bilstm": TINY, "transformer": dataclasses.replace(TINY, model={})}
+    run(ClimbPlan(rungs=choose_rungs(["bilstm"]), settings=settings), data, tmp_path)
+    (record,) = tmp_path.glob("bilstm/seed-0/run.json")
+    kept = json.loads(record.read_text())
+    record.write_text(json.dumps({**kept, "training_seconds": 7_200.0}))
+    _, lines = run(ClimbPlan(rungs=choose_rungs(["bilstm", "transformer"]), settings=settings), data, tmp_path)
+    (line,) = (line for line in lines if line.startswith("[ 2/2]"))
+    minutes = int(re.search(r"about (\d+) min left", line).group(1))
+    assert minutes > 30
 
 
 def test_a_failing_rung_keeps_its_row_and_the_climb_goes_on(tmp_path, monkeypatch):
