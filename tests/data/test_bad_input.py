@@ -105,6 +105,18 @@ def test_a_misspelt_label_is_named_with_its_line_and_the_label_that_was_meant(wr
     assert "did you mean" not in message
 
 
+def test_a_misspelt_label_of_several_rows_is_noted_with_its_lines_and_the_label_that_was_meant(write):
+    rows = "".join(f"text {i},{'negative' if i % 2 else 'positive'}\n" for i in range(40))
+    odd = "".join(f"odd {i},negativ\n" for i in range(5))
+    notes = load_text_dataset(str(write("text,label\n" + rows + odd))).notes
+    (note,) = (note for note in notes if "misspelt" in note)
+    assert note.startswith("The class 'negativ' has 5 training rows (lines 42, 43")
+    assert note.endswith("is it 'negative', which has 20, misspelt?")
+    others = "".join(f"odd {i},{label}\n" for i in range(5) for label in ("neutral", "level1", "level2"))
+    notes = load_text_dataset(str(write("text,label\n" + rows + others))).notes
+    assert not any("misspelt" in note for note in notes)
+
+
 def test_all_mistakes_of_labels_are_told_at_once(tmp_path, write):
     message = refusal(write("text,label\nno label here,\n" + GOOD + "a typo,negg\n"))
     assert "1 row without a label (label): line 2" in message

@@ -38,6 +38,7 @@ ABILITIES = {
     "bert_classification": {"classify", "attention"},
     "bert_token_classification": {"tag", "attention"},
     "bert_question_answering": {"answer", "attention"},
+    "sentences": {"embed", "attention"},
     "chat": {"language_model", "attention"},
     "t5": {"translate", "attention"},
     "llama": {"language_model", "attention"},

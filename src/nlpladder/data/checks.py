@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 BoolArray = npt.NDArray[np.bool_]
 #: From the number of a class to the places of its rows, such as "lines 3 and 9".
 Where = Callable[[int], str]
+#: A class may be a misspelt other one if it has so many times fewer rows, and so much of its name is that one's.
+_RARER, _NEARLY = 4, 0.85
 
 
 def without_text(texts: pa.ChunkedArray) -> BoolArray:
@@ -104,7 +107,7 @@ def check_classes(
         where: Where the rows of a class stand, so that a misspelt label is found in the file.
 
     Returns:
-        Notes, for example on declared classes without rows.
+        Notes: on declared classes without rows, and on rare classes that may be misspelt.
 
     Raises:
         DataError: One class only, (nearly) a class a row, or a class with fewer rows than splits.
@@ -118,7 +121,40 @@ def check_classes(
             )
         return []
     check_class_counts(place, class_counts(values, codec), len(values), codec, parts=parts, where=where)
-    return absent_classes(class_counts(values, codec), codec)
+    return class_notes(class_counts(values, codec), codec, where=where)
+
+
+def class_notes(counts: npt.NDArray[np.int64], codec: LabelCodec, *, where: Where | None = None) -> list[str]:
+    """Return what is odd about the classes, though they can be learnt; see `check_classes`."""
+    return [*absent_classes(counts, codec), *misspelt_classes(counts, codec, where=where)]
+
+
+def misspelt_classes(counts: npt.NDArray[np.int64], codec: LabelCodec, *, where: Where | None = None) -> list[str]:
+    """Return a note on each rare class whose name is nearly that of a frequent one: 'negativ' beside 'negative'.
+
+    Names with digits are left alone: 'level_1' is no 'level_2'.
+
+    Args:
+        counts: Training rows of each class.
+        codec: Their names.
+        where: Where the rows of a class stand; asked where a row has one class.
+    """
+    notes = []
+    tell = where if codec.task == "single_label" else None
+    rows = dict(zip(codec.names, counts.tolist(), strict=True))
+    names = [name for name in codec.names if not any(character.isdigit() for character in name)]
+    for name in names:
+        near = [
+            other for other in names if 0 < _RARER * rows[name] <= rows[other]
+            and SequenceMatcher(None, name.lower(), other.lower()).ratio() >= _NEARLY
+        ]  # fmt: skip
+        if near:
+            found = f" ({tell(codec.names.index(name))})" if tell else ""
+            notes.append(
+                f"The class {name!r} has {rows[name]} training rows{found}; is it {near[0]!r}, which has "
+                f"{rows[near[0]]:,}, misspelt?"
+            )
+    return notes
 
 
 def absent_classes(counts: npt.NDArray[np.int64], codec: LabelCodec) -> list[str]:

@@ -178,15 +178,15 @@ def plan_splits(
         planned["test"] = planned.pop("validation")
     values = train.values[train.rows]
     place = train.source.places.name
-    if not missing:
-        return planned, [*notes, *checks.check_classes(place, values, codec, parts=1)]
-    copies = train.digests[train.rows]
-    _, first = np.unique(copies, return_index=True)
     places = train.source.places
 
     def where(label: int) -> str:
         return places.first(train.rows[values == label])
 
+    if not missing:
+        return planned, [*notes, *checks.check_classes(place, values, codec, parts=1, where=where)]
+    copies = train.digests[train.rows]
+    _, first = np.unique(copies, return_index=True)
     notes += checks.check_classes(place, values[np.sort(first)], codec, parts=len(missing) + 1, where=where)
     strata = strata_of(values, codec.task)
     parts = cut(strata, copies, tuple(missing.values()), options.split_seed, every_stratum=codec.task == "single_label")

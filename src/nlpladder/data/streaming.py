@@ -136,7 +136,7 @@ def _scan_notes(scan: Scan, recipe: StreamRecipe, digests: dict[str, npt.NDArray
         )
     if recipe.codec.task != "regression":
         checks.check_class_counts(place, scan.counts, scan.rows, recipe.codec, parts=1)
-        notes += checks.absent_classes(scan.counts, recipe.codec)
+        notes += checks.class_notes(scan.counts, recipe.codec)
     seen = np.concatenate(scan.seen) if scan.seen else np.zeros(0, dtype=np.int64)
     return notes + checks.duplicate_notes({"train": np.unique(seen), **digests})
 
