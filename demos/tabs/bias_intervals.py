@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from nlpladder.views.bias_cells import number
+from nlpladder.views.bias_cells import number, scaled, score_text
 
 #: A class twice is stronger than Gradio's own rules for tables.
 _STYLE = """
@@ -113,9 +114,25 @@ def effect_with_interval(value: float, low: float | None, high: float | None, *,
         high: Upper end.
         unit: Of the value.
     """
-    text = f"{number(value, sign='+')} {unit}".rstrip()
-    if low is None or high is None:
-        return f"{text} (no interval)"
-    if low == high:
-        return f"{text} (no interval: all have this value)"
-    return f"{text} [{number(low, sign='+')}, {number(high, sign='+')}]"
+    ends = None if low is None or high is None else (number(low, sign="+"), number(high, sign="+"))
+    return f"{number(value, sign='+')} {unit}".rstrip() + _ends(ends, alike=low is not None and low == high)
+
+
+def score_with_interval(score: Mapping[str, Any]) -> str:
+    """Return an unsigned score, a share in per cent, as `effect_with_interval` does.
+
+    Args:
+        score: The fields of a score.
+    """
+    value, low, high, unit = score["value"], score["low"], score["high"], score["unit"]
+    if value is None:
+        return "undefined"
+    ends = None if low is None or high is None else (scaled(low, unit), scaled(high, unit))
+    return score_text(score, interval=False) + _ends(ends, alike=low is not None and low == high)
+
+
+def _ends(ends: tuple[str, str] | None, *, alike: bool) -> str:
+    """Return an interval behind its value, or the words that there is none."""
+    if ends is None:
+        return " (no interval)"
+    return " (no interval: all have this value)" if alike else f" [{ends[0]}, {ends[1]}]"
