@@ -7,7 +7,13 @@ import pytest
 
 from formula_classifier import FormulaClassifier
 from nlpladder.bias.classifiers.classifier_gaps import demographic_parity, equalised_odds
-from nlpladder.bias.classifiers.group_design import group_design, shuffle_p, shuffled_group_sums, shuffled_units
+from nlpladder.bias.classifiers.group_design import (
+    group_design,
+    most_shuffles,
+    shuffle_p,
+    shuffled_group_sums,
+    shuffled_units,
+)
 from nlpladder.bias.classifiers.group_differences import ratio
 from nlpladder.bias.classifiers.labelled_texts import groups_by_terms, labelled_texts
 from nlpladder.bias.statistics.estimates import StatisticsOptions
@@ -62,6 +68,19 @@ def test_effect_is_the_difference_of_mean_log_odds():
     assert by_name["a"].effect.value == pytest.approx(means["a"] - (means["b"] + means["c"]) / 2)
     assert by_name["a"].effect.unit == "nats"
     assert found[0].effect.value == pytest.approx(means["a"] - means["b"])
+
+
+def test_a_p_that_no_shuffle_reaches_gets_more_shuffles():
+    many = StatisticsOptions(resamples=4_000)
+    strong = demographic_parity(MODEL, data_of([*rows_of("a", 10, 10), *rows_of("b", 0, 0)]), statistics=many).findings
+    assert strong[0].p_value == pytest.approx(1 / 4001)
+    assert all(one.smallest_p == pytest.approx(1 / 4001) for one in strong)
+    assert strong[0].score.method.endswith("p from 4,000 shuffles")
+    weak = demographic_parity(MODEL, data_of(ROWS), statistics=many).findings
+    assert weak[0].score.method.endswith("p from 2,000 shuffles")
+    assert weak[0].smallest_p == pytest.approx(1 / 4001)  # what it could have been
+    assert most_shuffles(10_000, 100_000) == most_shuffles(10_000, 60) == 10_000
+    assert most_shuffles(10_000, 10_000_000) == 2_000
 
 
 def test_many_groups_without_a_bias_show_a_gap_that_is_noise():

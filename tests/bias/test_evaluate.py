@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from bias import fake_measures
@@ -11,7 +14,8 @@ from nlpladder.bias.evaluate import MeasuredModel, evaluate_bias, make_report, m
 from nlpladder.bias.findings import Finding, Findings
 from nlpladder.bias.measures import measure_named
 from nlpladder.bias.planning import count_work, plan_sentences
-from nlpladder.bias.statistics.estimates import StatisticsOptions
+from nlpladder.bias.statistics.estimates import StatisticsOptions, mean
+from nlpladder.bias.verdicts import advice
 from nlpladder.errors import ConfigError, DataError
 from nlpladder.evaluation.intervals import Score
 from nlpladder.evaluation.multiple_testing import holm
@@ -171,13 +175,83 @@ def test_data_may_be_opened_already_and_options_reach_the_measure():
         ({"detectable": 0.2, "p_value": 0.04}, 0.2, "its own p is below 0.05, but no longer after the correction"),
         ({"detectable": 0.05, "p_value": 0.04}, 0.2, "its own p is below 0.05, but no longer after the correction"),
         ({"detectable": 0.2, "p_value": 0.2}, 0.9, "smaller effects than the detectable one would often be missed"),
-        ({"detectable": 0.05, "p_value": 0.2}, 0.9, "although the value is beyond the detectable one"),
+        ({"detectable": 0.05, "p_value": 0.2}, 0.9, "does not lie on the same side of no bias in enough"),
         ({"detectable": 0.3, "p_value": 0.001}, 0.01, "differs from no bias (below it)"),
     ],
 )
 def test_verdicts(changes, p_holm, said):
     fields = {"measure": "m", "category": "all", "score": Score("s", 0.4, 0.3, 0.5, 9), "no_bias": 0.5, **changes}
     assert said in verdict(Finding(**fields), p_holm)
+
+
+def test_values_that_are_the_same_everywhere_are_told():
+    found = mean("s", [0.25] * 20, None, QUICK)
+    same = Finding(
+        measure="m",
+        category="all",
+        score=found.score,
+        no_bias=0.3,
+        clusters=20,
+        p_value=0.2,
+        detectable=found.detectable,
+    )
+    assert verdict(same, 1.0) == "not shown: the same in all 20 clusters: no interval"
+    few = dataclasses.replace(same, score=mean("s", [0.25] * 7, None, QUICK).score, clusters=7)
+    assert verdict(few, 1.0) == "not shown: the same in all 7 clusters: no interval"
+    noise = mean("s", np.random.default_rng(0).normal(size=20) * 1e-17, None, QUICK)
+    assert (noise.score.low, noise.detectable, noise.p_value) == (None, None, 1.0)
+
+
+def test_a_p_that_cannot_be_small_enough_among_so_many_tests_is_told():
+    score = Score("s", 0.45, 0.25, 0.65, 99)
+    shuffled = Finding(
+        measure="m", category="all", score=score, no_bias=0.0, clusters=20, p_value=1 / 2001, smallest_p=1 / 2001
+    )
+    others = [0.5] * 404
+    said = verdict(shuffled, 405 / 2001, sorted([1 / 2001, *others]))
+    assert said.endswith("cannot be shown among 405 tests: with 2,000 shuffles p cannot be below 0.0005")
+    few = dataclasses.replace(shuffled, clusters=7, smallest_p=None, p_value=2 / 128)
+    assert "with 7 clusters p cannot be below 0.016" in verdict(few, 1.0, [2 / 128, *others])
+    # Of 100 tests it is 100 / 2001 <= .05; and tests with a smaller p do not count against it (Holm).
+    assert "no longer after the correction" in verdict(shuffled, 0.2, [1 / 2001] * 100)
+    assert "no longer after the correction" in verdict(shuffled, 0.2, [1e-9] * 305 + [1 / 2001] * 100)
+    assert "cannot be shown" in verdict(shuffled, 0.2, [1e-9] * 304 + [1 / 2001] * 101)
+    plenty = [dataclasses.replace(shuffled, p_value=p_value) for p_value in others]
+    (sentence,) = advice([shuffled, *plenty])
+    assert "all 405 tests" in sentence
+    assert "--measures" in sentence
+    assert "--resamples" in sentence
+    assert advice([shuffled, *plenty[:90]]) == []
+
+
+def test_measures_on_the_same_items_ask_once_whether_categories_differ():
+    items = {
+        "item_id": list(range(24)), "cluster_id": [str(i // 3) for i in range(24)], "category": ["a", "b", "c"] * 8,
+        "value": np.random.default_rng(0).normal(size=24).tolist(),
+    }  # fmt: skip
+
+    def several(names, quantity):
+        return [
+            Findings(
+                findings=tuple(
+                    Finding(measure=name, category=c, score=Score(name, 0.1, None, None, 24)) for c in ("all", *"abc")
+                ),
+                items=dict(items),
+                quantity=quantity,
+            )
+            for name in names
+        ]
+
+    def asked(found):
+        model = MeasuredModel(name="x", kind="X", parameters=None, findings=found)
+        return [(about, test.degrees) for _, about, test in make_report([model], statistics=QUICK).heterogeneity]
+
+    gaps = {"auc": several(["a1", "a2", "a3"], "log-odds"), "parity": several(["parity"], "log-odds")}
+    assert asked(gaps) == [("log-odds, the items of a1, a2, a3 and 1 more", 2)]
+    assert asked({"m": several(["m"], "")}) == [("m", 2)]
+    other = several(["n"], "")[0]
+    other.items["value"] = [1.0, *items["value"][1:]]
+    assert asked({"m": several(["m"], ""), "n": [other]}) == [("m", 2), ("n", 2)]
 
 
 def test_tests_that_have_nothing_in_common_are_all_main_findings():

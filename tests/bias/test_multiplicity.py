@@ -66,9 +66,47 @@ def test_it_sees_a_difference_and_keeps_its_level():
     assert stats.kstest(p_values, "uniform").pvalue > 0.001
 
 
-def test_clusters_over_several_categories_use_the_chi_square():
+def crossed(generator, effect=0.0, clusters=20, categories=5):
+    """Sentences with every group in each, as different as sentences are."""
+    owners, kinds = np.repeat(np.arange(clusters), categories), np.tile(np.arange(categories), clusters)
+    values = 5.0 * generator.normal(size=clusters)[owners] + generator.normal(size=len(owners)) + effect * (kinds == 1)
+    return values, owners.tolist(), [str(kind) for kind in kinds]
+
+
+def test_what_a_cluster_adds_to_all_its_categories_hides_no_difference():
+    generator = np.random.default_rng(3)
+    found = heterogeneity(*crossed(generator, effect=2.0), resamples=999)
+    assert found.p_value == pytest.approx(1 / 1000)
+    assert "inside each of 20 clusters" in found.method
+    p_values = [heterogeneity(*crossed(generator), resamples=99).p_value for _ in range(200)]
+    assert np.mean(np.asarray(p_values) <= 0.05) <= 0.09
+    assert stats.kstest(p_values, "uniform").pvalue > 0.001
+
+
+def test_the_level_of_a_cluster_does_not_matter_where_all_categories_share_it():
+    values, owners, kinds = crossed(np.random.default_rng(4))
+    found = heterogeneity(values, owners, kinds, resamples=200)
+    moved = heterogeneity(values + 100.0 * np.sin(np.asarray(owners)), owners, kinds, resamples=200)
+    assert moved.statistic == pytest.approx(found.statistic)
+    assert moved.p_value == found.p_value
+    means = {one: np.mean([v for v, o in zip(values, owners, strict=True) if o == one]) for one in set(owners)}
+    centred = [value - means[owner] for value, owner in zip(values, owners, strict=True)]
+    assert found.statistic == pytest.approx(literal_q(centred, owners, kinds))
+
+
+def test_rounding_is_no_spread():
+    values, owners, kinds = crossed(np.random.default_rng(5))
+    noise = np.random.default_rng(6).normal(size=20) * 1e-17
+    found = heterogeneity([*values, *noise], [*owners, *range(20)], [*kinds, *["silent"] * 20], resamples=50)
+    assert found.left_out == ("silent",)
+    assert found.statistic < 100
+
+
+def test_clusters_of_which_some_reach_over_several_categories_use_the_chi_square():
     generator = np.random.default_rng(0)
-    found = heterogeneity(generator.normal(size=60), np.tile(np.arange(20), 3), ["a"] * 20 + ["b"] * 20 + ["c"] * 20)
+    owners = [*np.tile(np.arange(20), 2), *range(100, 120)]
+    found = heterogeneity(generator.normal(size=60), owners, ["a"] * 20 + ["b"] * 20 + ["c"] * 20)
+    assert "20 of 40 clusters have items in several categories" in found.method
     assert "chi-square" in found.method
     assert found.p_value == pytest.approx(stats.chi2.sf(found.statistic, 2))
 

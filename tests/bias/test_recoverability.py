@@ -122,5 +122,5 @@ def test_options_that_mean_nothing_are_refused():
         cluster_recoverability(space, groups, starts=0)
     with pytest.raises(ConfigError, match="folds is 1"):
         linear_probe_recoverability(space, groups, folds=1)
-    with pytest.raises(DataError, match="at least 5 are needed"):
+    with pytest.raises(DataError, match="the measure wants 5 or more"):
         linear_probe_recoverability(space, most_biased_words(space, PAIRS, count=2))

@@ -155,6 +155,17 @@ def test_resamples_that_can_show_nothing_after_the_correction_are_told():
     assert not too_few_resamples({"rows": rows, "statistics": {"resamples": 1680}})
 
 
+def test_what_to_do_about_too_many_tests_stands_beside_the_table(written, capsys):
+    assert written[2]["advice"] == []
+    content = {**written[2], "advice": ["Ask <fewer> questions."]}
+    assert "- Ask &lt;fewer&gt; questions.\n- A result near no bias" in bias_markdown(content)
+    assert "<li>Ask &lt;fewer&gt; questions.</li><li>A result near no bias" in bias_html(content)
+    print_bias(content)
+    assert "Ask <fewer> questions." in capsys.readouterr().out
+    del content["advice"]  # of an earlier report
+    assert "Ask" not in bias_markdown(content)
+
+
 def test_a_report_is_not_written_over_unasked(tmp_path):
     folder = tmp_path / "bias"
     folder.mkdir()

@@ -21,9 +21,10 @@ from nlpladder.bias.measures import (
     selected_measures,
 )
 from nlpladder.bias.planning import work_sentence
+from nlpladder.bias.statistics.category_tests import category_tests
 from nlpladder.bias.statistics.comparison import Comparison, compare_findings
 from nlpladder.bias.statistics.estimates import DEFAULT, StatisticsOptions
-from nlpladder.bias.statistics.multiplicity import Heterogeneity, adjust, heterogeneity
+from nlpladder.bias.statistics.multiplicity import Heterogeneity, adjust
 from nlpladder.bias.verdicts import verdict
 from nlpladder.errors import ConfigError, DataError, LadderError
 
@@ -82,7 +83,8 @@ class Report:
         models: In the order given.
         statistics: How intervals and p-values were computed.
         rows: One per finding, the p-values corrected over all of them.
-        heterogeneity: Model, measure and the test of whether its categories differ.
+        heterogeneity: Model, what is compared (a measure, or what several measures keep of the same items) and the test
+            of whether its categories differ.
         comparisons: Name of the first model, of another, and what changed between them, item by item.
     """
 
@@ -197,20 +199,17 @@ def make_report(
         for model, entry, findings in found
         for finding, main in zip(findings.findings, _main_ones(findings), strict=True)
     ]
+    everything = [one[2] for one in flat]
+    p_values = sorted(one.p_value for one in everything if one.p_value is not None)
     rows = [
         Row(
             model=model, entry=entry, finding=finding, overall=overall, p_holm=adjusted.p_holm,
-            p_benjamini_hochberg=adjusted.p_benjamini_hochberg, verdict=verdict(finding, adjusted.p_holm),
+            p_benjamini_hochberg=adjusted.p_benjamini_hochberg, verdict=verdict(finding, adjusted.p_holm, p_values),
         )
-        for (model, entry, finding, overall), adjusted in zip(flat, adjust([one[2] for one in flat]), strict=True)
+        for (model, entry, finding, overall), adjusted in zip(flat, adjust(everything), strict=True)
     ]  # fmt: skip
-    spread = []
-    for model, _, findings in found:
-        test = _across_categories(findings, statistics)
-        if test is not None:
-            spread.append((model.name, findings.findings[0].measure, test))
     return Report(
-        models=tuple(models), statistics=statistics, rows=tuple(rows), heterogeneity=tuple(spread),
+        models=tuple(models), statistics=statistics, rows=tuple(rows), heterogeneity=category_tests(models, statistics),
         comparisons=tuple(_comparisons(models, statistics, margin)),
     )  # fmt: skip
 
@@ -306,22 +305,6 @@ def _main_ones(findings: Findings) -> list[bool]:
         found.append(first.category != "all" or finding.category == "all" or finding.measure not in seen)
         seen.add(finding.measure)
     return found
-
-
-def _across_categories(findings: Findings, statistics: StatisticsOptions) -> Heterogeneity | None:
-    """Test whether the categories of a measure differ, on the values of its items."""
-    import numpy as np
-
-    items = findings.items
-    named = {finding.category for finding in findings.findings[1:]}
-    if not {"value", "cluster_id", "category"} <= set(items) or len(named & set(map(str, items["category"]))) < 2:
-        return None
-    values = np.asarray([np.nan if one is None else one for one in items["value"]], dtype=np.float64)
-    kept = [i for i in np.flatnonzero(np.isfinite(values)).tolist() if str(items["category"][i]) in named]
-    clusters, kinds = [items["cluster_id"][i] for i in kept], [str(items["category"][i]) for i in kept]
-    return heterogeneity(
-        values[kept], clusters, kinds, resamples=min(2_000, statistics.resamples), seed=statistics.seed
-    )
 
 
 def _comparisons(

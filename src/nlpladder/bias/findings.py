@@ -30,6 +30,8 @@ class Finding:
             the stereotype; None for measures that see no probabilities.
         clusters: How many independent units (target terms, occupations, templates) the items stand for.
         p_value: Two-sided, of "no bias"; None where the measure has no valid test.
+        smallest_p: The smallest p that the test could have found, where random shuffles limit it; None where it is that
+            of sign flips of so many clusters.
         detectable: The smallest distance from `no_bias` that one test of level .05, before any correction for many
             tests, finds with a power of .8 on so many clusters; None where that is not known.
         ceiling: The largest value the score can have, where it is bounded; (2n-1)/2n terms and the like included.
@@ -49,6 +51,7 @@ class Finding:
     effect: Score | None = None
     clusters: int = 0
     p_value: float | None = None
+    smallest_p: float | None = None
     detectable: float | None = None
     ceiling: float | None = None
     graded: bool = True
@@ -89,8 +92,10 @@ class Findings:
             others can compute their own statistics. ``value`` is the signed difference in nats (or the measure's own
             unit), above 0 for the stereotype.
         data: Name, rows and SHA-256 of what was measured on.
+        quantity: What ``value`` is, where it is not what the measure is the mean of: a gap of rates keeps log-odds.
     """
 
     findings: tuple[Finding, ...]
     items: Mapping[str, Sequence[Any]]
     data: Mapping[str, Any] = field(default_factory=dict)
+    quantity: str = ""

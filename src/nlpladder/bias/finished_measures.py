@@ -60,6 +60,7 @@ class FinishedMeasures:
                 "findings": [_plain(one.to_dict()) for one in several.findings],
                 "items": {name: [_plain(cell) for cell in column] for name, column in several.items.items()},
                 "data": _plain(dict(several.data)),
+                "quantity": several.quantity,
             }
             for several in findings
         ]
@@ -98,6 +99,7 @@ def _findings(content: Mapping[str, Any]) -> Findings:
         findings=tuple(Finding.from_dict(_restored(one)) for one in content["findings"]),
         items={name: [_restored(cell) for cell in column] for name, column in content["items"].items()},
         data=_restored(content["data"]),
+        quantity=content.get("quantity", ""),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from nlpladder.bias.evaluate import Report, comparison_rows, report_rows
 from nlpladder.bias.findings import ITEM_COLUMNS, Finding, Findings
 from nlpladder.bias.measures import all_measures
+from nlpladder.bias.verdicts import advice
 from nlpladder.errors import DataError, RunError
 
 REPORT_FILE = "bias.json"
@@ -66,6 +67,7 @@ def report_content(report: Report) -> dict[str, Any]:
         "heterogeneity": [
             {"model": model, "measure": measure, **test._asdict()} for model, measure, test in report.heterogeneity
         ],
+        "advice": advice([row.finding for row in report.rows]),
         "comparisons": comparison_rows(report),
         "data": data,
         "items": item_files(report),

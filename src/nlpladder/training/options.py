@@ -44,7 +44,7 @@ class TrainingOptions:
         help="validation measure, taken each epoch, whose best checkpoint becomes the model; none keeps the last",
     )
     early_stopping_patience: int = option(0, help="stop after so many epochs without a better one; 0 never stops early")
-    save_steps: int = option(0, help="write a checkpoint every so many steps (with select_best_on: none); 0: one an epoch")
+    save_steps: int = option(0, help="write a checkpoint every so many steps (select_best_on: none); 0: one an epoch")
     report_to: str = option(
         "none", help="trackers: none, tensorboard, trackio, wandb, mlflow, or several, comma-separated"
     )

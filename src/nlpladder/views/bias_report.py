@@ -51,7 +51,7 @@ def bias_markdown(content: Mapping[str, Any]) -> str:
     Args:
         content: What ``bias.json`` holds.
     """
-    limits = "\n".join(f"- {sentence}" for sentence in NOT_SHOWN)
+    limits = "\n".join(f"- {_plain(sentence)}" for sentence in (*content.get("advice", ()), *NOT_SHOWN))
     parts = [f"# {_title(content)}", _models_sentence(content), _markdown_table(HEADER, overall_rows(content))]
     parts += ["**What these numbers do not show**", limits]
     for name, rows in category_tables(content).items():
@@ -76,7 +76,7 @@ def bias_html(
         figures: PNG files.
         items: A heading and the columns of the items of each measure; the ends of column ``value`` are shown.
     """
-    limits = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in NOT_SHOWN)
+    limits = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in (*content.get("advice", ()), *NOT_SHOWN))
     aside = f"<aside><strong>What these numbers do not show</strong><ul>{limits}</ul></aside>"
     short = f"<aside>{html.escape(_short_limit())}</aside>"
     parts = [f"<h1>{html.escape(_title(content))}</h1><p>{html.escape(_models_sentence(content))}</p>"]
@@ -122,7 +122,7 @@ def print_bias(content: Mapping[str, Any], say: Callable[[str], None] = print) -
         say(f"{before} -> {after}  {measure}, {category}: {difference}, distance {distance}, p {p}, n {n}; {verdict}")
     for sentence in skipped_rows(content):
         say(f"Not measured: {sentence}")
-    for sentence in too_few_resamples(content):
+    for sentence in (*content.get("advice", ()), *too_few_resamples(content)):
         say(sentence)
     if any(row["detectable"] is not None for row in content["rows"]):
         say(detectable_sentence(content))

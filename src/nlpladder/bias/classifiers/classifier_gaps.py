@@ -72,8 +72,9 @@ def demographic_parity(
         )
         findings += group_findings(rate, members, names, design, data.clusters, statistics)
     return Findings(
-        findings=with_quality(findings, scored, data, statistics), items=score_items(scored, data), data=about(data)
-    )
+        findings=with_quality(findings, scored, data, statistics), items=score_items(scored, data), data=about(data),
+        quantity=QUANTITY,
+    )  # fmt: skip
 
 
 def equalised_odds(
@@ -124,6 +125,7 @@ def equalised_odds(
                 findings=with_quality(findings, scored, data, statistics),
                 items=score_items(scored, data),
                 data=about(data),
+                quantity=QUANTITY,
             )
         )
     return tuple(results)
@@ -142,6 +144,10 @@ def with_quality(
             estimate = share("accuracy", hits, data.clusters, statistics, no_bias=None, higher_is_better=True)
             quality[one.label if len(scored) > 1 else "all"] = {"accuracy": estimate.score}
     return tuple(dataclasses.replace(item, quality=quality.get(item.category, item.quality)) for item in findings)
+
+
+#: What `score_items` has in column ``value``.
+QUANTITY = "log-odds of the label"
 
 
 def score_items(scored: Sequence[LabelScores], data: LabelledTexts) -> dict[str, list[Any]]:

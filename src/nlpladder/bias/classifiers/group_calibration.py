@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nlpladder.bias.classifiers.classifier_gaps import about, score_items
+from nlpladder.bias.classifiers.classifier_gaps import QUANTITY, about, score_items
 from nlpladder.bias.classifiers.classifier_scores import LabelScores, label_scores
 from nlpladder.bias.classifiers.group_design import group_design
 from nlpladder.bias.classifiers.group_differences import GroupRate, group_findings, ratio
@@ -81,7 +81,10 @@ def group_calibration(
                     finding if note is None else dataclasses.replace(finding, notes=(note, *finding.notes[1:]))
                 )
     items = score_items(scored, data)
-    return tuple(Findings(findings=tuple(findings), items=items, data=about(data)) for findings in found.values())
+    return tuple(
+        Findings(findings=tuple(findings), items=items, data=about(data), quantity=QUANTITY)
+        for findings in found.values()
+    )
 
 
 def _rates(one: LabelScores, several: bool, data: LabelledTexts) -> dict[str, GroupRate]:

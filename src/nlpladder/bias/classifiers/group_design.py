@@ -12,7 +12,7 @@ together, so that groups may overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,12 @@ Float = npt.NDArray[np.float64]
 Int = npt.NDArray[np.intp]
 Bool = npt.NDArray[np.bool_]
 
-#: Shuffles, where the options allow as many.
+#: Shuffles, where the options allow as many. Where none of them is as far out as what was seen, their p is the smallest
+#: that so few can give, and may not survive a correction for many tests: then there are `most_shuffles`.
+#: A p from the second, larger draw alone keeps its level, and so does the first where it is not the smallest.
 SHUFFLES = 2000
+#: Units that all shuffles together move, beyond the first 2,000 shuffles: 10,000 of 100,000 texts.
+_MOST_MOVED = 1_000_000_000
 #: Numbers in one block of shuffled rows (16 MiB).
 _BLOCK_NUMBERS = 2_000_000
 #: With more strata than this they are sorted apart at once rather than one by one.
@@ -146,6 +150,26 @@ def shuffled_group_sums(members: Bool, strata: Int, sums: Float, *, shuffles: in
     for block in shuffled_units(strata, shuffles=shuffles, seed=seed):
         parts.append(np.stack([column[block] @ table for column in sums.T], axis=2))
     return np.concatenate(parts)
+
+
+def most_shuffles(resamples: int, units: int) -> int:
+    """Return how many shuffles there may be: as many as resamples, or fewer where there are very many units.
+
+    Args:
+        resamples: What the options allow.
+        units: That change places.
+    """
+    return min(resamples, max(SHUFFLES, _MOST_MOVED // max(1, units)))
+
+
+def at_floor(p_values: Iterable[float | None], shuffles: int) -> bool:
+    """Return whether any p is the smallest that so many shuffles can give.
+
+    Args:
+        p_values: From `shuffle_p`.
+        shuffles: How many there were.
+    """
+    return any(p_value is not None and p_value <= (1.0 + 1e-9) / (1 + shuffles) for p_value in p_values)
 
 
 def shuffle_p(observed: float, replicates: Float, *, two_sided: bool) -> float | None:

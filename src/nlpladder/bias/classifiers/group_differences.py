@@ -16,7 +16,15 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from nlpladder.bias.classifiers.group_design import SHUFFLES, GroupDesign, group_sums, shuffle_p, shuffled_group_sums
+from nlpladder.bias.classifiers.group_design import (
+    SHUFFLES,
+    GroupDesign,
+    at_floor,
+    group_sums,
+    most_shuffles,
+    shuffle_p,
+    shuffled_group_sums,
+)
 from nlpladder.bias.findings import Finding
 from nlpladder.bias.statistics.estimates import DEFAULT, Estimate, StatisticsOptions, function_of_sums, share
 from nlpladder.evaluation.intervals import Score
@@ -86,10 +94,26 @@ def group_findings(
         names: Of the groups.
         design: What may be shuffled.
         clusters: The cluster of each text; None: each stands for itself.
-        options: How intervals are computed; at most 2,000 of its resamples are shuffles.
+        options: How intervals are computed. There are 2,000 shuffles at most, and as many as resamples where a p is the
+            smallest that 2,000 can give.
     """
+    shuffles, most = min(options.resamples, SHUFFLES), most_shuffles(options.resamples, len(design.members))
+    found = _group_findings(rate, members, names, design, clusters, options, shuffles)
+    if shuffles < most and at_floor((finding.p_value for finding in found), shuffles):
+        found = _group_findings(rate, members, names, design, clusters, options, most)
+    return tuple(dataclasses.replace(finding, smallest_p=1.0 / (1 + most)) for finding in found)
+
+
+def _group_findings(
+    rate: GroupRate,
+    members: Bool,
+    names: Sequence[str],
+    design: GroupDesign,
+    clusters: Sequence[object] | None,
+    options: StatisticsOptions,
+    shuffles: int,
+) -> tuple[Finding, ...]:
     sums = design.sums(rate.columns)
-    shuffles = min(options.resamples, SHUFFLES)
     total = rate.columns.sum(axis=0)
     observed = group_sums(members, rate.columns)  # (groups, columns)
     values = rate.function(observed)
@@ -108,7 +132,8 @@ def group_findings(
         rest = rate.function(total - observed[index])
         shown = f"{name}: {_shown(rate, values[index])}; all others: {_shown(rate, rest)}."
         found.append(dataclasses.replace(finding, p_value=p_value, notes=(shown, *finding.notes, design.note)))
-    return (*found, *_pairs(rate, sums, members, names, values, design, clusters, options))
+    found += _pairs(rate, sums, members, names, values, design, clusters, options, shuffles)
+    return tuple(found)
 
 
 def _largest_gap(
@@ -201,6 +226,7 @@ def _pairs(
     design: GroupDesign,
     clusters: Sequence[object] | None,
     options: StatisticsOptions,
+    shuffles: int,
 ) -> list[Finding]:
     """Compare each pair of groups on the units of one of them alone, with Holm's correction in the notes."""
     defined = [index for index in range(len(names)) if not np.isnan(values[index])]
@@ -219,7 +245,7 @@ def _pairs(
             design.members[alone][:, [first, second]],
             design.strata[alone],
             sums[alone],
-            shuffles=min(options.resamples, SHUFFLES),
+            shuffles=shuffles,
             seed=options.seed,
         )
         rates = rate.function(shuffled)  # (shuffles, 2)

@@ -16,7 +16,7 @@ Thresholds play no part in any of them. "Pinned AUC" is not here: its authors wi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,9 +24,17 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from nlpladder.bias.classifiers.classifier_gaps import about, score_items
+from nlpladder.bias.classifiers.classifier_gaps import QUANTITY, about, score_items
 from nlpladder.bias.classifiers.classifier_scores import LabelScores, label_scores
-from nlpladder.bias.classifiers.group_design import SHUFFLES, GroupDesign, group_design, shuffle_p, shuffled_units
+from nlpladder.bias.classifiers.group_design import (
+    SHUFFLES,
+    GroupDesign,
+    at_floor,
+    group_design,
+    most_shuffles,
+    shuffle_p,
+    shuffled_units,
+)
 from nlpladder.bias.classifiers.labelled_texts import LabelledTexts
 from nlpladder.bias.findings import Finding, Findings
 from nlpladder.bias.statistics.estimates import DEFAULT, StatisticsOptions
@@ -188,7 +196,9 @@ def subgroup_auc(
         for name, findings in _label_findings(one, data, len(scored) > 1, statistics).items():
             found[name] += findings
     items = score_items(scored, data)
-    return tuple(Findings(findings=tuple(found[name]), items=items, data=about(data)) for name in MEASURES)
+    return tuple(
+        Findings(findings=tuple(found[name]), items=items, data=about(data), quantity=QUANTITY) for name in MEASURES
+    )
 
 
 def _label_findings(
@@ -206,7 +216,11 @@ def _label_findings(
     if units > 1:
         replicates, everything = problem.resampled(data.clusters, resamples=options.resamples, seed=options.seed)
     design = group_design(members, data.clusters, positive)
-    shuffles = problem.shuffled(design, shuffles=min(options.resamples, SHUFFLES), seed=options.seed)
+    most = most_shuffles(options.resamples, len(design.members))
+    for count in dict.fromkeys((min(options.resamples, SHUFFLES), most)):
+        shuffles = problem.shuffled(design, shuffles=count, seed=options.seed)
+        if not at_floor(_p_values(values, shuffles), count):
+            break
     kind = "texts" if data.clusters is None else "clusters"
     how = f"percentile bootstrap over {units:,} {kind}, {len(replicates):,} resamples"
     how += "; where all pairs are ordered one way, Wilson's on the texts of the rarer side"
@@ -245,6 +259,7 @@ def _label_findings(
                 expected=expected if off else None,
                 clusters=units,
                 p_value=p_value,
+                smallest_p=1.0 / (1 + most),
                 ceiling=0.5 if off else 1.0,
                 graded=False,
                 quality=quality,
@@ -269,6 +284,7 @@ def _label_findings(
                     no_bias=0.0 if off else (float(np.nanmean(noise)) if not np.isnan(noise).all() else None),
                     clusters=units,
                     p_value=shuffle_p(float(area[index]), noise, two_sided=True),
+                    smallest_p=1.0 / (1 + most),
                     ceiling=0.5 if off else 1.0,
                     graded=False,
                     source=source,
@@ -276,6 +292,15 @@ def _label_findings(
             )
         result[measure] = findings
     return result
+
+
+def _p_values(values: Float, shuffles: Float) -> Iterator[float | None]:
+    """Yield p of each area and group, and of the worst group of each area."""
+    for column, off, _ in MEASURES.values():
+        area, shuffled = values[:, column] - off, shuffles[:, :, column] - off
+        yield _worst(area, shuffled, absolute=bool(off))[2]
+        for index in np.flatnonzero(~np.isnan(area)):
+            yield shuffle_p(float(area[index]), shuffled[:, index], two_sided=True)
 
 
 def _worst(

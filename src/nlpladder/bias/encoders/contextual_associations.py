@@ -138,7 +138,7 @@ def _measure(
             lacking = some([word for word in one.words if not found[word]])
             raise DataError(
                 f"Association test {test.name}: {len(here)} of the {len(one.words)} words of {one.name!r} occur in the "
-                f"{len(corpus):,} texts, at least {least} are needed. Missing: {lacking}."
+                f"{len(corpus):,} texts; the measure wants {least} or more. Missing: {lacking}."
             )
     vectors, how = _encode(encoder, [context for word in wanted for context in found[word]])
     first_row = np.cumsum([0, *(len(found[word]) for word in wanted)])

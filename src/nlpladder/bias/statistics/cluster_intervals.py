@@ -20,7 +20,8 @@ FunctionOfSums = Callable[[Float], Float]
 
 #: Below so many clusters the bootstrap gives way to the jackknife with quantiles of t, and notes say "rough".
 FEW_CLUSTERS = 10
-#: Sums of equal values are equal up to the last digits of double precision.
+#: Sums of equal values are equal up to the last digits of double precision: of the value, or of 1 where it is about 0
+#: (a difference of log-odds that are alike is some 1e-17, not 0).
 _ROUNDING = 1e-12
 
 
@@ -52,7 +53,7 @@ def cluster_interval(
     if count < FEW_CLUSTERS:
         if not np.isfinite(error):
             return None, None, NO_INTERVAL, "Without one of the clusters it divides by zero."
-        if error <= _ROUNDING * abs(value):
+        if error <= _ROUNDING * max(1.0, abs(value)):
             return None, None, f"{NO_INTERVAL}: all {count} clusters have the same value", ""
         return value - reach * error, value + reach * error, f"jackknife over {count} clusters, quantiles of t", ""
     drawn = bootstrap(grouped.sums, resamples=resamples, seed=seed)
@@ -66,7 +67,7 @@ def cluster_interval(
     tail = _tail(reach * (count / (count - 1)) ** 0.5)
     low, high = np.quantile(valid, [tail, 1.0 - tail])
     units = f"{count:,} clusters" if grouped.sizes.max() > 1 else f"{count:,} units"
-    if high - low <= _ROUNDING * abs(value):
+    if high - low <= _ROUNDING * max(1.0, abs(value)):
         return None, None, f"{NO_INTERVAL}: all resamples of {units} have the same value", remark
     return float(low), float(high), f"percentile bootstrap over {units}, {resamples:,} resamples", remark
 

@@ -46,7 +46,7 @@ class Heterogeneity(NamedTuple):
         statistic: Cochran's Q with the clusters' variances; None where fewer than two categories can be compared.
         degrees: Categories minus one; 0 where nothing is compared.
         p_value: Share of permutations of the clusters over the categories with a Q as large, the one seen counted; of
-            the chi-square distribution where clusters reach over several categories; None as the statistic.
+            the chi-square distribution where only some clusters reach over several categories; None as the statistic.
         i_squared: Share of the variation between categories that is not chance (Higgins and Thompson 2002), from 0.
         categories: Those that were compared.
         clusters: How many clusters each of them has.
@@ -94,7 +94,10 @@ def heterogeneity(
 
     The variances are those over clusters. With few clusters Q does not follow its chi-square distribution (Welch 1951);
     where each cluster lies in one category, p therefore comes from permuting whole clusters, which holds for such a
-    studentised statistic also where variances differ (Chung and Romano 2013).
+    studentised statistic also where variances differ (Chung and Romano 2013). Where every cluster reaches over several
+    categories, as a sentence into which all groups are put, its mean is taken from its values first, and they are
+    permuted inside it (Pitman 1938: randomised blocks): what a cluster adds to all its categories alike would count as
+    chance otherwise, and hide every difference. Where only some do, p is that of the chi-square distribution.
 
     Args:
         values: One per item, (items,).
@@ -138,27 +141,47 @@ def heterogeneity(
         return Heterogeneity(statistic=None, degrees=0, p_value=None, i_squared=0.0, method="", **counted)
     order = np.asarray([number for name in weighed for number in members[name]], dtype=np.intp)
     starts = np.cumsum([0, *(len(members[name]) for name in weighed[:-1])])
-    owners_kept = [owner for kind, owner in cells if kind in set(weighed)]
-    nested = len(set(owners_kept)) == len(owners_kept)
+    owners_of = [owner for _, owner in cells]
+    number = {owner: place for place, owner in enumerate(dict.fromkeys(owners_of))}
+    _, blocks, reach = np.unique(
+        np.asarray([number[owners_of[index]] for index in order], dtype=np.intp),
+        return_inverse=True,
+        return_counts=True,
+    )
+    nested, crossed = bool((reach == 1).all()), bool((reach > 1).all())
     table = np.column_stack([sums, sizes])[order]  # (clusters, 2)
+    if crossed:
+        means = np.bincount(blocks, weights=table[:, 0]) / np.bincount(blocks, weights=table[:, 1])
+        table[:, 0] -= means[blocks] * table[:, 1]
     statistic = float(_statistic(table[None], starts)[0])
     degrees = len(weighed) - 1
-    if nested:
+    if nested or crossed:
         generator = np.random.default_rng(seed)
         beyond, done = 0, 0
+        home = np.argsort(blocks, kind="stable")
         block = max(1, 2_000_000 // len(table))
         while done < resamples:
             size = min(block, resamples - done)
-            shuffled = np.argsort(generator.random((size, len(table))), axis=1)
-            beyond += int((_statistic(table[shuffled], starts) >= statistic - 1e-12 * abs(statistic)).sum())
+            keys = generator.random((size, len(table)))
+            shuffled = np.argsort(keys + blocks if crossed else keys, axis=1)
+            if crossed:
+                arranged = np.empty_like(shuffled)
+                arranged[:, home] = shuffled
+                shuffled = arranged
+            beyond += int((_statistic(table[shuffled], starts) >= statistic * (1.0 - 1e-9)).sum())
             done += size
         p_value = (1 + beyond) / (1 + resamples)
         method = f"{resamples:,} permutations of {len(table):,} clusters over {len(weighed)} categories"
+        if crossed:
+            method = f"{resamples:,} permutations of the categories inside each of {len(reach):,} clusters"
     else:
         from scipy import special
 
         p_value = float(special.chdtrc(degrees, statistic))
-        method = "by the chi-square distribution, which allows for clusters with items in several categories"
+        method = (
+            f"by the chi-square distribution, a rough p: {int((reach > 1).sum()):,} of {len(reach):,} clusters have "
+            "items in several categories, the others in one"
+        )
     excess = max(0.0, 1.0 - degrees / statistic) if statistic > 0.0 else 0.0
     return Heterogeneity(
         statistic=statistic, degrees=degrees, p_value=p_value, i_squared=excess, method=method, **counted
@@ -170,7 +193,8 @@ def _variance(sums: Float, sizes: Float, members: Sequence[int]) -> float:
     total, count = sizes[members].sum(), len(members)
     residuals = sums[members] - sums[members].sum() / total * sizes[members]
     spread = float((residuals**2).sum())
-    return count / (count - 1) * spread / total**2 if spread > 1e-24 * float((sums[members] ** 2).sum()) else 0.0
+    rounding = 1e-24 * float(np.maximum(sums[members] ** 2, sizes[members] ** 2).sum())
+    return count / (count - 1) * spread / total**2 if spread > rounding else 0.0
 
 
 def _statistic(table: Float, starts: npt.NDArray[np.int64]) -> Float:
@@ -185,7 +209,7 @@ def _statistic(table: Float, starts: npt.NDArray[np.int64]) -> Float:
     mean = sum_k / size_k
     spread = total(sums**2) - 2 * mean * total(sums * sizes) + mean**2 * total(sizes**2)
     # An arrangement that puts equal clusters together has no variance there: a tiny one makes its Q large, not NaN.
-    spread = np.maximum(spread, 1e-12 * np.maximum(1e-300, total(sums**2)))
+    spread = np.maximum(spread, 1e-12 * np.maximum(1e-12 * total(sizes**2), total(sums**2)))
     weight = size_k**2 * (counts - 1) / counts / spread
     middle = (weight * mean).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
     return np.asarray((weight * (mean - middle) ** 2).sum(axis=1))

@@ -123,8 +123,8 @@ def find_pairs(
     apart = [row for row in range(len(kept)) if np.linalg.norm(vectors[0][row] - vectors[1][row]) > 0]
     if len(apart) < least:
         raise DataError(
-            f"{len(apart)} of {len(pairs)} word pairs have two different vectors, at least {least} are needed: the "
-            f"space lacks {some([word for pair in pairs for word in pair if word not in known])}."
+            f"{len(apart)} of {len(pairs)} word pairs have two different vectors, the measure wants {least} or more: "
+            f"the space lacks {some([word for pair in pairs for word in pair if word not in known])}."
         )
     missing = [f"{first}/{second}" for first, second in pairs if (first, second) not in whole]
     notes = [f"Word pairs with vectors: {len(apart)} of {len(pairs)}."]
@@ -184,8 +184,8 @@ def _find(model: WordEmbeddings, known: dict[str, str], one: WordList, least: in
     kept = [form for form, good in zip(forms, usable, strict=True) if good]
     if len(kept) < least:
         raise DataError(
-            f"{len(kept)} of the {len(one.words)} words of {one.name!r} have a vector, at least {least} are needed. "
-            f"The space lacks {some(missing or empty)}."
+            f"{len(kept)} of the {len(one.words)} words of {one.name!r} have a vector; the measure wants {least} or "
+            f"more. The space lacks {some(missing or empty)}."
         )
     return FoundWords(
         one.name, tuple(by_form[form] for form in kept), tuple(kept), vectors[usable], len(one.words), tuple(notes)
