@@ -19,6 +19,7 @@ does not show that there is none.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -241,7 +242,13 @@ def model_names(options: BiasOptions) -> list[str]:
         return list(options.names)
     if len(set(options.model)) != len(options.model):
         raise ConfigError("A model is named twice in --model: leave one out, or give them --names.")
-    short = [Path(path.rstrip("/")).name or path for path in options.model]
+    short = [
+        # ".../bilstm/seed-0" of a climb: its last part alone says nothing.
+        "/".join(Path(path).parts[-3:]).lstrip("/")
+        if re.fullmatch(r"seed-\d+|model", Path(path).name)
+        else Path(path).name or path
+        for path in options.model
+    ]
     return short if len(set(short)) == len(short) else list(options.model)
 
 

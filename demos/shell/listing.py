@@ -63,7 +63,7 @@ def find_models(models_dir: Path) -> list[ModelEntry]:
         if len(found) == _MOST:
             break
     # Who has just trained something looks for it; in a climb, the highest rungs are the newest.
-    return sorted(found, key=lambda entry: (-_saved_at(Path(entry.path)), entry.name))
+    return sorted(found, key=lambda entry: (-saved_at(Path(entry.path)), entry.name))
 
 
 def skipped_links(models_dir: Path) -> list[str]:
@@ -164,8 +164,12 @@ def _folders(models_dir: Path) -> Iterator[tuple[list[os.DirEntry[str]], Path | 
             )
 
 
-def _saved_at(folder: Path) -> float:
-    """Return when a model was saved, in seconds; 0 where it has gone meanwhile."""
+def saved_at(folder: Path) -> float:
+    """Return when a model was saved, in seconds; 0 where there is none, or it has gone meanwhile.
+
+    Args:
+        folder: Of a run or a model.
+    """
     try:
         return max(path.stat().st_mtime for name in _MODEL_FILES if (path := folder / name).is_file())
     except (OSError, ValueError):

@@ -9,6 +9,7 @@ import gradio as gr
 from shell.bars import clicks
 from shell.limits import MAX_ATTENTION_TOKENS, MAX_CHARACTERS, TYPED_PER_READ
 from tabs.attention_grid import clicked
+from tabs.attention_shape import shape_of
 from tabs.attention_view import ABILITY, ALL_PARTS, NO_MODEL, PARTS, WAYS, WEIGHTS, attention_view, shape_in
 
 if TYPE_CHECKING:
@@ -65,6 +66,19 @@ def bounds(told: str) -> tuple[Any, Any]:
     return gr.update(maximum=layers), gr.update(maximum=heads)
 
 
+def bounds_of(store: Any, model: Any) -> tuple[Any, Any]:
+    """Let the sliders end where the config of a model says that it ends, both at 0: each has the mean of all.
+
+    Args:
+        store: The models.
+        model: Name of one; of any other the sliders keep their ends.
+    """
+    shape = shape_of(store, model)
+    if shape is None:
+        return gr.update(value=0), gr.update(value=0)
+    return gr.update(maximum=shape[0], value=0), gr.update(maximum=shape[1], value=0)
+
+
 def build(demo: Demo) -> None:
     """Put the tab on the page.
 
@@ -88,13 +102,14 @@ def build(demo: Demo) -> None:
             info="The context of a question, or a translation; a translator writes one itself.",
             elem_id="attention-second",
         )  # fmt: skip
+    layers, heads = shape_of(demo.store, model.value) or (24, 32)
     with gr.Row():
         layer = gr.Slider(
-            0, 24, 0, step=1, label="Layer", info="1 is nearest to the text; 0 is the mean over all.", min_width=180,
-            elem_id="attention-layer",
+            0, layers, 0, step=1, label="Layer", info="1 is nearest to the text; 0 is the mean over all.",
+            min_width=180, elem_id="attention-layer",
         )  # fmt: skip
         head = gr.Slider(
-            0, 32, 0, step=1, label="Head", info="0 is the mean over all.", min_width=180, elem_id="attention-head"
+            0, heads, 0, step=1, label="Head", info="0 is the mean over all.", min_width=180, elem_id="attention-head"
         )
         way = gr.Radio(
             list(WAYS), value=WEIGHTS, label="Show", info="Rollout follows the weights through the layers.",
@@ -153,8 +168,11 @@ def build(demo: Demo) -> None:
     inputs, outputs = [text, model, second, layer, head, way, part, hide], [result, told, grid]
     demo.action([button.click, text.submit], attention, inputs, outputs, api_name="attention")
     demo.plumbing(told.change, bounds, [told], [layer, head], show_progress="hidden", queue=False)
-    # Another model has other layers: the mean of all is there in each.
-    demo.plumbing(model.input, lambda: (0, 0), [], [layer, head], show_progress="hidden", queue=False)
+    # Another model has other layers; on a reload the page chooses one anew.
+    demo.plumbing(
+        model.change, lambda name: bounds_of(demo.store, name), [model], [layer, head], show_progress="hidden",
+        queue=False,
+    )  # fmt: skip
 
     def choose(
         text: str, model: str, second: str, layer: int, head: int, way: str, part: str, hide: bool, event: gr.EventData

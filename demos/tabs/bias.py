@@ -31,7 +31,13 @@ for the words $a$ and $b$ of two groups in the sentence $t$; after Kurita et al.
 frequent the words are at all.
 
 **Counterfactual texts** (Garg et al. 2019, [arXiv 1809.10610](https://arxiv.org/abs/1809.10610)): terms are exchanged,
-and the change of $\log \frac{p}{1 - p}$ is averaged over texts; control swaps of everyday words give the floor.
+and $\log \frac{p}{1 - p}$ of the feminine version minus that of the masculine one is averaged over texts, whichever of
+the two was given (of pairs of your own, what stands behind = minus what stands before it); of the terms of an identity
+axis, each minus the mean of all. Control swaps of everyday words give the floor.
+
+**Reports**: what the recipe below wrote in `bias.json`, shown as it stands there; nothing is measured anew. It measures
+more than this page (subgroup AUC, Borkan et al. 2019, [arXiv 1903.04561](https://arxiv.org/abs/1903.04561), among
+others), on more texts, and corrects over the whole report.
 
 Intervals hold with 95 %, and treat words, sentences or texts as the independent units. Modules:
 `src/nlpladder/bias/words/`, `src/nlpladder/bias/probabilities/`,
@@ -138,7 +144,7 @@ def _associations(demo: Demo) -> None:
             intervals, caption="Effect size d of each category", unit="",
             below="the other way round", above="the first goes with the first, as the line names them",
         )  # fmt: skip
-        return drawn, found, listed(told)
+        return f"{bias_associations.known_html(names, tests, found)}{drawn}", found, listed(told)
 
     demo.action(
         button.click, bias_associations_endpoint, [models, categories, *boxes], [picture, table, notes],

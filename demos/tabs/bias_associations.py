@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,16 @@ READING = (
     "the second (men with career, women with family). Below 0: the other way round. Near its bound (the column *d can "
     "be*) nearly every word leans the same way, however little. *n*: words of the two groups that have a vector. *p*: "
     "how often chance alone gives a *d* as far from 0. *p (Holm)*: the same, corrected for all rows of this table; "
-    "below .05 an association counts as shown. Look at the control rows first: one must show, the other must not."
+    "below .05 an association counts as shown."
+)
+#: Where both controls were measured.
+_CONTROLS = "Look at the control rows first: of each model one must show, the other must not."
+_CONTROL_NAMES = ("flowers_vermin", "objects")
+_WHERE_FROM = (
+    "Take vectors of more text: train them on a corpus of your own (accelerate launch recipes/train_word2vec.py "
+    "--dataset my_corpus.txt), or save published ones below the models folder "
+    '(WordVectors.open("glove.6B.100d.txt").save_pretrained("outputs/glove"), of '
+    "nlpladder.models.vectors.word_vectors)."
 )
 NOT_SHOWN = (
     "**What this does not show.** Whether a model that uses these vectors treats anybody differently. How large the "
@@ -134,12 +144,36 @@ def measure_associations(
         )
         n = f"n = {effect.clusters} target words"
         intervals.append(Interval(f"{model}: {name}", score.value, score.low, score.high, n))
-    if lacking:
-        count = f"{len(lacking)} of {len(lacking) + len(found)} measurements were left out"
-        notes = [f"{count}: these vectors know too few of the words. Vectors of more text know more."]
-    else:
-        notes = []
+    measured = {test.name for _, _, test, _, _ in found}
+    notes = [_CONTROLS] if measured.issuperset(_CONTROL_NAMES) else []
     return frame(HEADER, rows), intervals, [*notes, *told_once(lacking, asked), *told_once(told, asked)]
+
+
+def known_html(models: Sequence[str], tests: Sequence[tuple[str, AssociationTest]], table: pd.DataFrame) -> str:
+    """Say for how many categories vectors know the words, and what helps; nothing where they know those of all.
+
+    Args:
+        models: Names of all that were asked.
+        tests: All that were asked for.
+        table: What was measured, under `HEADER`.
+    """
+    known = {name: int((table["model"] == name).sum()) for name in models}
+    if all(count == len(tests) for count in known.values()):
+        return ""
+    counts = set(known.values())
+    if len(counts) == 1:
+        told = f"These vectors know enough words for {counts.pop()} of {_categories(len(tests))}."
+    else:
+        each = "; ".join(f"{name}: {count}" for name, count in known.items())
+        told = f"Enough words are known for so many of {_categories(len(tests))}: {each}."
+    lost = [name for name, test in tests if test.name == "flowers_vermin"]
+    if lost and not set(lost) <= set(table["category"]):
+        told += " The control that must show an association is not among them: what shows none here says nothing."
+    return f'<p class="bias-known"><strong>{html.escape(told)}</strong> {html.escape(_WHERE_FROM)}</p>'
+
+
+def _categories(number: int) -> str:
+    return f"{number} {'category' if number == 1 else 'categories'}"
 
 
 def _coverage(notes: Sequence[str]) -> str:

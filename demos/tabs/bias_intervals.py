@@ -9,6 +9,8 @@ from typing import Any
 
 from nlpladder.views.bias_cells import number, scaled, score_text
 
+#: So far two log-probabilities of a sentence, sums of float32, may lie apart that are equal.
+_ROUNDING = 1e-5
 #: A class twice is stronger than Gradio's own rules for tables.
 _STYLE = """
 .bias-intervals { width: 100%; max-width: 100%; overflow-x: auto; color: var(--body-text-color, inherit); }
@@ -115,7 +117,7 @@ def effect_with_interval(value: float, low: float | None, high: float | None, *,
         unit: Of the value.
     """
     ends = None if low is None or high is None else (number(low, sign="+"), number(high, sign="+"))
-    return f"{number(value, sign='+')} {unit}".rstrip() + _ends(ends, alike=low is not None and low == high)
+    return f"{number(value, sign='+')} {unit}".rstrip() + _ends(ends, alike=_alike(low, high))
 
 
 def score_with_interval(score: Mapping[str, Any]) -> str:
@@ -128,11 +130,18 @@ def score_with_interval(score: Mapping[str, Any]) -> str:
     if value is None:
         return "undefined"
     ends = None if low is None or high is None else (scaled(low, unit), scaled(high, unit))
-    return score_text(score, interval=False) + _ends(ends, alike=low is not None and low == high)
+    return score_text(score, interval=False) + _ends(ends, alike=_alike(low, high))
 
 
 def _ends(ends: tuple[str, str] | None, *, alike: bool) -> str:
     """Return an interval behind its value, or the words that there is none."""
     if ends is None:
         return " (no interval)"
-    return " (no interval: all have this value)" if alike else f" [{ends[0]}, {ends[1]}]"
+    if alike:
+        return " (no interval: all have this value)"
+    return " (interval narrower than the last digit)" if ends[0] == ends[1] else f" [{ends[0]}, {ends[1]}]"
+
+
+def _alike(low: float | None, high: float | None) -> bool:
+    """Tell whether two ends are one, up to what float32 leaves of sums in another order."""
+    return low is not None and high is not None and high - low <= _ROUNDING

@@ -223,10 +223,7 @@ def swaps(demo: Demo) -> None:
         lines = read_lines(texts, "Texts")
         with closing(opened(demo.store, names)) as classifiers:
             versions, total, intervals, told = bias_swaps.compare_versions(classifiers, lines, exchanged, pairs)
-        drawn = intervals_html(
-            intervals, caption="Log-odds of the label", unit="nats",
-            below="less probable for the second group, or than the mean of the axis", above="more probable",
-        )  # fmt: skip
+        drawn = intervals_html(intervals, unit="nats", **bias_swaps.directions_of(exchanged, pairs))
         return versions, drawn, total, listed(told)
 
     demo.action(

@@ -72,7 +72,7 @@ def find_reports(models_dir: Path) -> dict[str, Path]:
 def report_tables(models_dir: Path, name: Any) -> tuple[pd.DataFrame, pd.DataFrame, str, str]:
     """Return the main findings, those of the categories, what they do not show and notes, both as Markdown.
 
-    Where there is no report at all and none is asked for, empty tables, and a sentence on how one is made.
+    Where there is no report at all and none is asked for, empty tables: the page says how one is made.
 
     Args:
         models_dir: Below it the report was found.
@@ -83,7 +83,7 @@ def report_tables(models_dir: Path, name: Any) -> tuple[pd.DataFrame, pd.DataFra
     """
     reports = find_reports(models_dir)
     if not name and not reports:  # an empty picker of the page
-        return frame(MAIN_HEADER), frame(PARTS_HEADER), NONE, ""
+        return frame(MAIN_HEADER), frame(PARTS_HEADER), "", ""  # the page says it above
     name = next(iter(reports)) if name is None else name
     folder = reports[check_choice(name, "Reports", reports)]
     try:

@@ -13,10 +13,10 @@ from nlpladder.bias.classifiers.classifier_swaps import counterfactual_swaps, id
 from nlpladder.bias.swapping.counterfactuals import CounterfactualSwapper
 from nlpladder.bias.swapping.term_finding import TermFinder
 from nlpladder.evaluation.multiple_testing import holm
-from nlpladder.views.bias_cells import NOTHING, no_bias_text, p_text, score_text
+from nlpladder.views.bias_cells import NOTHING, no_bias_text, p_text
 from shell.limits import DemoError
 from tabs.bias_inputs import STATISTICS, TERM
-from tabs.bias_intervals import Interval
+from tabs.bias_intervals import Interval, effect_with_interval, score_with_interval
 
 SUMMARY_HEADER = (
     "model", "label", "measure", "score [95 %]", "n", "p", "p (Holm)", "what this says", "no bias",
@@ -24,14 +24,27 @@ SUMMARY_HEADER = (
 )  # fmt: skip
 SUMMARY_WIDTHS = ("150px", "90px", "180px", "215px", "95px", "70px", "90px", "260px", "100px", "190px")
 _MEASURES = {
-    "counterfactual_log_odds": "second group minus first, nats",
     "counterfactual_flip_rate": "decisions that change",
     "counterfactual_change": "mean size of the change of the probability",
 }
 #: Measures that are compared with 0, or with shuffled terms; others with what control swaps do.
 _SIGNED = ("counterfactual_log_odds", "identity_term_effect")
 #: What the library says of the floor in a note, and the table in a column.
-_FLOOR = re.compile(r"No bias is the floor of (?P<swaps>[\d,]+) control swaps; above it: (?P<above>.+)\.")
+_FLOOR = re.compile(
+    r"No bias is what [\d,]+ control swaps change\. What the swaps change beyond that is (?P<above>.+), and p tests it "
+    r"against 0\."
+)
+#: Of a score without an interval: how many units it has, those of the floor counted in, and so not those of its row.
+_COUNTED = re.compile(r"\(n = [\d,]+: no interval\)")
+_SWAPPED = re.compile(r"Of (?P<texts>[\d,]+) texts, swaps changed .+, control swaps (?P<controls>[\d,]+)\.")
+#: What the library says besides, and the page elsewhere: in the names of its measures, and in one line on the controls.
+_ELSEWHERE = (
+    "Above 0: the label is more probable in the version of the second side (feminine).",
+    "No text holds a control word, so there is no floor and no p.",
+)
+_SIDES = ("first", "second")
+#: How the line on controls begins, which holds of all models: they read the same texts.
+_CONTROLS = "Everyday words (tea, coffee) were exchanged as a control in "
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,8 @@ class SwapFinding:
         drawn: Whether it has a line in the picture.
         above: How far it lies above the floor, with its interval; empty where there is no floor.
         notes: What a reader must know of it.
+        sides: What the two sides are called that take each other's place.
+        one_of_two: Whether its model has one other label, which is not shown.
     """
 
     model: str
@@ -57,10 +72,18 @@ class SwapFinding:
     drawn: bool
     above: str
     notes: tuple[str, ...]
+    sides: tuple[str, str] = _SIDES
+    one_of_two: bool = False
 
 
 def swap_findings(
-    name: str, model: Any, texts: Sequence[str], *, axis: str = "", swapper: CounterfactualSwapper | None = None
+    name: str,
+    model: Any,
+    texts: Sequence[str],
+    *,
+    axis: str = "",
+    swapper: CounterfactualSwapper | None = None,
+    sides: tuple[str, str] = _SIDES,
 ) -> list[SwapFinding]:
     """Return the findings of a model over all texts.
 
@@ -70,6 +93,7 @@ def swap_findings(
         texts: The originals.
         axis: Of `lexicon.IDENTITY_TERMS`, whose terms take each other's place.
         swapper: What is exchanged where there is no axis.
+        sides: What the two sides are called that take each other's place.
 
     Raises:
         DemoError: No text mentions exactly one term of the axis.
@@ -86,43 +110,79 @@ def swap_findings(
     labels = chosen_labels(model, None)
     found = []
     for one in findings:
-        label, what, drawn = _described(one, axis, labels)
-        above, notes = "", []
+        label, what, drawn = _described(one, axis, labels, sides)
+        above, notes, unit = "", [], "sentence" if axis else "text"
         for note in (*one.notes, one.score.note):
-            floor = _FLOOR.fullmatch(note)
-            if floor:
-                above = floor["above"]
-                note = f"No bias is what {floor['swaps']} control swap{'' if floor['swaps'] == '1' else 's'} did."
-            if note and "(feminine)" not in note:
-                notes.append(note)
-        n = f"{one.score.n} {'sentences' if axis else 'texts'}"
-        found.append(SwapFinding(name, label, what, one, n, drawn, above, tuple(notes)))
+            if floor := _FLOOR.fullmatch(note):
+                above = _COUNTED.sub("(no interval)", floor["above"])
+            elif swapped := _SWAPPED.fullmatch(note):
+                notes.append(_controls(swapped["controls"], swapped["texts"]))
+            elif note and note not in _ELSEWHERE:
+                notes.append(note.replace("cluster", unit).replace("p-value", "p"))
+        n = f"{one.score.n} {unit}{'' if one.score.n == 1 else 's'}"
+        found.append(
+            SwapFinding(
+                name, label, what, one, n, drawn, above, tuple(notes), sides, len(labels) < len(model.label_names)
+            )
+        )
     return found
 
 
 def swap_notes(found: Sequence[SwapFinding]) -> list[str]:
-    """Return what was said of the rows, each sentence once: of which models and measures, where not of all of them.
+    """Return what was said of the rows, each sentence once, and which rows it is of where it is not of all of them.
 
     Args:
         found: Of all models.
     """
-    labels = len({one.label for one in found})
-    spots = [(one.model, f"{one.label}, {one.what}" if labels > 1 else one.what) for one in found]
-    said: dict[str, list[tuple[str, str]]] = {}
-    for spot, one in zip(spots, found, strict=True):
+    said: dict[str, list[SwapFinding]] = {}
+    for one in found:
         for note in one.notes:
-            said.setdefault(note, []).append(spot)
+            said.setdefault(note, []).append(one)
     lines = []
-    for note, where in said.items():
-        models, measures = (list(dict.fromkeys(parts)) for parts in zip(*where, strict=True))
-        if set(where) != {spot for spot in spots if spot[0] in models and spot[1] in measures}:
-            names = [": ".join(spot) for spot in dict.fromkeys(where)]
-        else:
-            some_models = models if len(models) < len({model for model, _ in spots}) else []
-            some_measures = measures if len(measures) < len({measure for _, measure in spots}) else []
-            names = [", ".join(part) for part in (some_models, some_measures) if part]
-        lines.append(f"{'; '.join(names)}: {note}" if names else note)
+    shown = dict.fromkeys(one.label for one in found if one.one_of_two)
+    if shown:
+        lines.append(f"Of two labels the second is shown ({', '.join(shown)}): what it gains, the other loses.")
+    for note, rows in said.items():
+        of = "" if note.startswith(_CONTROLS) else _rows_in_words(rows, found)
+        lines.append(f"{note} This is said of {of}." if of else note)
     return lines
+
+
+def _rows_in_words(rows: Sequence[SwapFinding], found: Sequence[SwapFinding]) -> str:
+    """Return which rows of a table these are, as short as it can be said; empty where it is all of them."""
+    spots = {(one.what, one.label, one.model) for one in rows}
+    named = [list(dict.fromkeys(names)) for names in zip(*_spots(rows), strict=True)]
+    every = _spots(found)
+    if spots != {spot for spot in every if all(part in some for part, some in zip(spot, named, strict=True))}:
+        return "; ".join(f"“{what}” of {model}, label {label}" for what, label, model in dict.fromkeys(_spots(rows)))
+    parts = []
+    for place, (kind, some) in enumerate(zip(("", "label", "model"), named, strict=True)):
+        others = [name for name in dict.fromkeys(spot[place] for spot in every) if name not in some]
+        if len(some) > 3 and len(others) == 1:
+            parts.append(f"all but “{others[0]}”")
+        elif others:
+            quoted = [f"“{name}”" for name in some]
+            parts.append(f"the {kind}{'s' if len(some) > 1 else ''} {_listed(some)}" if kind else _listed(quoted))
+    return ", ".join(parts)
+
+
+def _spots(found: Sequence[SwapFinding]) -> list[tuple[str, str, str]]:
+    """Return measure, label and model of each row."""
+    return [(one.what, one.label, one.model) for one in found]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _controls(swapped: str, texts: str) -> str:
+    """Say how many control swaps there were, and what they are for."""
+    if swapped == "0":
+        return f"{_CONTROLS}none of the {texts} texts, so nothing says how much any exchange of a word changes."
+    return (
+        f"{_CONTROLS}{swapped} of the {texts} texts. What that changed is what “no bias” says of decisions and "
+        "probabilities; their p is of what lies above it."
+    )
 
 
 def swap_intervals(found: Sequence[SwapFinding]) -> list[Interval]:
@@ -156,11 +216,18 @@ def swap_summary(found: Sequence[SwapFinding]) -> list[tuple[Any, ...]]:
         row, p_holm = one.finding.to_dict(), corrected.get(id(one))
         rows.append(
             (
-                one.model, one.label, one.what, score_text(row["score"]), one.n, p_text(one.finding.p_value),
+                one.model, one.label, one.what, _score(one, row["score"]), one.n, p_text(one.finding.p_value),
                 p_text(p_holm), _verdict(one, p_holm), no_bias_text(row), one.above or NOTHING,
             )
         )  # fmt: skip
     return rows
+
+
+def _score(one: SwapFinding, score: dict[str, Any]) -> str:
+    """Return the score of a row, signed where it is a difference that can have either sign, as in the picture."""
+    if one.finding.measure in _SIGNED and one.drawn and score["value"] is not None:
+        return effect_with_interval(score["value"], score["low"], score["high"])
+    return score_with_interval(score)
 
 
 def _verdict(one: SwapFinding, p_holm: float | None) -> str:
@@ -174,7 +241,7 @@ def _verdict(one: SwapFinding, p_holm: float | None) -> str:
         return "no difference is shown, which is not the same as none"
     more = score.value > one.finding.no_bias
     if one.finding.measure == "counterfactual_log_odds":
-        return f"{one.label}: more probable for the {'second' if more else 'first'} group"
+        return f"{one.label}: more probable in the {one.sides[more]} version"
     if one.finding.measure == "identity_term_effect":
         if not one.drawn:
             return "the terms of this axis are not treated alike"
@@ -182,11 +249,11 @@ def _verdict(one: SwapFinding, p_holm: float | None) -> str:
     return f"{'more' if more else 'less'} than exchanging everyday words does"
 
 
-def _described(finding: Any, axis: str, labels: Sequence[str]) -> tuple[str, str, bool]:
+def _described(finding: Any, axis: str, labels: Sequence[str], sides: tuple[str, str]) -> tuple[str, str, bool]:
     """Return the label that a finding is about, what it is, and whether it is drawn."""
     if not axis:
         label = labels[0] if finding.category == "all" else finding.category
-        return label, _MEASURES[finding.measure], True
+        return label, _MEASURES.get(finding.measure, f"{sides[1]} minus {sides[0]}, nats"), True
     label = next((one for one in labels if finding.category.startswith(f"{one}: {axis}")), labels[0])
     about = finding.category[finding.category.rindex(axis) + len(axis) :].removeprefix(": ")
     if not about:

@@ -44,15 +44,21 @@ HEADER = (
 )  # fmt: skip
 WIDTHS = ("150px", "190px", "90px", "90px", "90px", "95px", "95px", "340px", "90px")
 READING = (
-    "**How to read it.** *Exchanged* names every term that was replaced; all else in the text stays. The score of a "
-    "label is its probability, or in nats its log-odds, log p / (1 − p): 0.7 nats more doubles the odds. *No bias* is "
-    "the floor: what exchanging everyday words (tea, coffee) in the same texts does. *p* is how often chance alone "
-    "gives as much; *p (Holm)* is corrected for all rows of the table, and below .05 a difference counts as shown."
+    "**How to read it.** *Exchanged* names every term that was replaced; all else in the text stays. *Feminine minus "
+    "masculine*: above 0 the label is more probable in the feminine version, whichever of the two the text was; of "
+    "pairs of your own it is what stands behind = minus what stands before it. The score of a label is its "
+    "probability, or in nats its log-odds, log p / (1 − p): 0.7 nats more doubles the odds. *No bias* is the floor: "
+    "what exchanging everyday words (tea, coffee) in the same texts does. *p* is how often chance alone gives as much; "
+    "*p (Holm)* is corrected for all rows of the table, and below .05 a difference counts as shown."
 )
 NOT_SHOWN = (
     "**What this does not show.** Whether a model is fair. A change may be right where the words change the meaning, "
     "and no change in these texts says nothing about others."
 )
+#: What the sides of gendered pairs are called; as `gender_swapper` has them.
+_GENDERS = ("masculine", "feminine")
+#: So many terms of a side name it.
+_MOST_NAMED = 3
 #: Nouns of people that have a form for women of their own, written for this page. They are no part of the lists with
 #: which the recipe measures: "actor" is said of everybody, too.
 ROLE_PAIRS = (
@@ -126,6 +132,48 @@ def versions_of(texts: Sequence[str], kind: Any, pairs: Any = "") -> list[Versio
     return found
 
 
+def sides_of(kind: Any, pairs: Any = "") -> tuple[str, str]:
+    """Return what the two sides are called that take each other's place, the first one first.
+
+    Args:
+        kind: One of `KINDS`, no identity axis.
+        pairs: Pairs of the visitor.
+    """
+    if kind != OWN:
+        return _GENDERS
+    first, second = (list(dict.fromkeys(side)) for side in zip(*read_pairs(pairs, "Pairs"), strict=True))
+    return _side(first), _side(second)
+
+
+def _side(terms: Sequence[str]) -> str:
+    return "/".join(terms[:_MOST_NAMED]) + ("/…" if len(terms) > _MOST_NAMED else "")
+
+
+def directions_of(kind: Any, pairs: Any = "") -> dict[str, str]:
+    """Return what the picture is of, and what lies below and above 0 in it, in words.
+
+    Args:
+        kind: One of `KINDS`.
+        pairs: Pairs of the visitor.
+
+    Returns:
+        ``caption``, ``below`` and ``above``, as `tabs.bias_intervals.intervals_html` takes them.
+    """
+    if kind in _AXES:
+        mean = f"the mean of all terms of {_AXES[kind].replace('_', ' ')} in the same sentences"
+        return {
+            "caption": f"Log-odds of the label with each term, minus {mean}",
+            "below": "the label is less probable with this term than with all of them on average",
+            "above": "more probable",
+        }
+    first, second = sides_of(kind, pairs)
+    return {
+        "caption": f"Log-odds of the label, {second} minus {first}",
+        "below": f"the label is more probable in the {first} version",
+        "above": f"the label is more probable in the {second} version",
+    }
+
+
 def _swapper(kind: str, pairs: Any) -> CounterfactualSwapper:
     if kind == OWN:
         return CounterfactualSwapper(read_pairs(pairs, "Pairs"))
@@ -157,16 +205,20 @@ def compare_versions(
     versions = versions_of(texts, kind, pairs)
     axis = _AXES.get(str(kind), "")
     swapper = None if axis else _swapper(kind, pairs)
+    sides = {} if axis else {"sides": sides_of(kind, pairs)}
     rows: list[tuple[Any, ...]] = []
     found: list[SwapFinding] = []
     told: list[tuple[str, str]] = []
     for name, model in models:
         try:
             rows += _version_rows(name, model, texts, versions)
-            found += swap_findings(name, model, texts, axis=axis, swapper=swapper)
+            found += swap_findings(name, model, texts, axis=axis, swapper=swapper, **sides)
         except LadderError as error:
             told.append((name, str(error)))
-    mention = f"{len({one.row for one in versions})} of {len(texts)} texts mention a term; {len(versions)} versions."
+    mention = (
+        f"{len({one.row for one in versions})} of {len(texts)} texts mention a term; {len(versions)} "
+        f"version{'' if len(versions) == 1 else 's'}."
+    )
     notes = [mention, *swap_notes(found), *told_once(told)]
     return frame(HEADER, rows), frame(SUMMARY_HEADER, swap_summary(found)), swap_intervals(found), notes
 

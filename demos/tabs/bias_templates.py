@@ -40,8 +40,9 @@ READING = (
     "**How to read it.** Log-odds above 0: the first group is the more probable one; 0.7 nats are odds of 2 to 1. The "
     "*difference* is what these sentences say beyond neutral ones, which hold how frequent the words are at all; only "
     "it is tested. *p (Holm)* is corrected for all models, and below .05 a lean counts as shown. *Fitting words "
-    "preferred*: in how many sentences the words asked about are more probable than one that makes no sense there. A "
-    "model that does not prefer them shows nothing, whatever its log-odds."
+    "preferred*: in how many sentences, neutral ones counted in, the words asked about are more probable than one that "
+    "makes no sense there; a sentence is left out where the model does not know that word. A model that does not "
+    "prefer them shows nothing, whatever its log-odds."
 )
 NOT_SHOWN = (
     "**What this does not show.** What the model does in use, or with other wordings: rewording moves such numbers a "
@@ -231,7 +232,7 @@ def _summary(found: Sequence[tuple[Answers, str, Estimate]]) -> list[tuple[Any, 
                 p_text(None if p_holm is None else estimate.p_value),
                 p_text(p_holm),
                 _verdict(what, estimate.score.value, p_holm, answers.fits),
-                f"{answers.fits[0]} of {answers.fits[1]} sentences",
+                _fits(answers),
                 answers.how,
             )
         )
@@ -249,6 +250,15 @@ def _verdict(what: str, value: float | None, p_holm: float | None, fits: tuple[i
     if p_holm > 0.05:
         return "no lean is shown, which is not the same as none"
     return f"the topic leans to the {'first' if value > 0 else 'second'} group"
+
+
+def _fits(answers: Answers) -> str:
+    """Return how often fitting words were preferred, and of which sentences that is."""
+    asked = len(answers.values) + len(answers.neutral)
+    neutral = f" ({len(answers.values)} and {len(answers.neutral)} neutral)" if len(answers.neutral) else ""
+    if answers.fits[1] < asked:
+        return f"{answers.fits[0]} of {answers.fits[1]} sentences; of {asked}{neutral} it knows the other word in these"
+    return f"{answers.fits[0]} of {asked} sentences{neutral}"
 
 
 def _odds(value: float) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from shell.demo import Demo
 from tabs.runs_figures import figures, figures_html
-from tabs.runs_reading import Run, find_runs, run_named
+from tabs.runs_reading import Run, damaged_runs, find_runs, newest_first, run_or_damage
 from tabs.runs_tables import (
     LOSSES,
     METRIC_HEADER,
@@ -45,9 +45,10 @@ Code: `src/nlpladder/training/run_folder.py`, `src/nlpladder/evaluation/interval
 
 
 def run_choices(models_dir: Path) -> list[tuple[str, str]]:
-    """Return what the picker of runs shows, and the names it stands for; finished runs first."""
-    runs = sorted(find_runs(models_dir), key=lambda run: (not run.finished, run.name))
-    return [(f"{run.name}: {run.title}{'' if run.finished else ' (not finished)'}", run.name) for run in runs]
+    """Return what the picker of runs shows, and the names it stands for: finished runs first, newest first."""
+    runs = sorted(newest_first(find_runs(models_dir)), key=lambda run: not run.finished)
+    shown = [(f"{run.name}: {run.title}{'' if run.finished else ' (not finished)'}", run.name) for run in runs]
+    return shown + [(f"{name} (damaged)", name) for name in damaged_runs(models_dir)]
 
 
 def show_run(run: Run) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def build(demo: Demo) -> None:
         choices, value=choices[0][1] if some else None, label="Run", info="A training and what it left behind.",
         interactive=True, visible=some, elem_id="runs-picker",
     )  # fmt: skip
-    parts = show_run(run_named(models_dir, choices[0][1])) if some else show_run(Run(".", models_dir / ".none", {}))
+    parts = show_run(run_or_damage(models_dir, choices[0][1])) if some else show_run(Run(".", models_dir / ".none", {}))
     with gr.Column(visible=some) as page:
         with gr.Row():
             with gr.Column(min_width=300, scale=2):
@@ -100,7 +101,7 @@ def build(demo: Demo) -> None:
     demo.how_it_works(_HOW)
 
     def updates(name: str | None) -> tuple[Any, ...]:
-        parts = show_run(run_named(models_dir, name))
+        parts = show_run(run_or_damage(models_dir, name))
         curve, drawn = parts["losses"], parts["figures"]
         return (
             parts["facts"],

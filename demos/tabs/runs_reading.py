@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shell.limits import DemoError, check_choice
+from shell.listing import saved_at
 
 #: climb/rung/seed-0 lies three folders deep; one more for a folder of climbs.
 _DEPTH = 4
@@ -90,6 +91,24 @@ def find_runs(models_dir: Path) -> list[Run]:
     return [run for run in found if run is not None]
 
 
+def damaged_runs(models_dir: Path) -> list[str]:
+    """Return the names of the runs below a folder whose record cannot be read."""
+    return [
+        name
+        for name, folder in sorted(_named_folders(models_dir, "run.json").items())
+        if _read_run(folder, name) is None
+    ]
+
+
+def newest_first(runs: Sequence[Run]) -> list[Run]:
+    """Return runs in the order in which pickers have their models: by when that was saved, or else the record.
+
+    Args:
+        runs: In any order.
+    """
+    return sorted(runs, key=lambda run: (-(saved_at(run.folder) or _written(run.folder / "run.json")), run.name))
+
+
 def find_climbs(models_dir: Path) -> list[Climb]:
     """Return the climbs below a folder that can be shown, by name."""
     found = [_read_climb(folder, name) for name, folder in sorted(_named_folders(models_dir, "ladder.json").items())]
@@ -112,6 +131,25 @@ def run_named(models_dir: Path, name: Any) -> Run:
     if run is None:
         raise DemoError(f"The record of {name} cannot be read: run.json is damaged. Train it again.")
     return run
+
+
+def run_or_damage(models_dir: Path, name: Any) -> Run:
+    """Return one of the runs that are there; of one whose record cannot be read, a record that says so.
+
+    Args:
+        models_dir: Below it runs are looked for.
+        name: Of the run; None for the newest.
+
+    Raises:
+        DemoError: There is none of this name.
+    """
+    try:
+        return run_named(models_dir, name)
+    except DemoError as error:
+        folders = _named_folders(models_dir, "run.json")
+        if not isinstance(name, str) or name not in folders:
+            raise
+        return Run(name, folders[name], {"status": "damaged", "title": "not known", "notes": [str(error)]})
 
 
 def climb_named(models_dir: Path, name: Any) -> Climb:
@@ -172,13 +210,15 @@ def _newest(folders: Mapping[str, Path], file: str, what: str) -> str:
     if not folders:
         raise DemoError(f"There is no {what} here yet. `python demos/tiny_ladder.py` makes tiny ones.")
 
-    def written(name: str) -> float:
-        try:
-            return (folders[name] / file).stat().st_mtime
-        except OSError:  # gone meanwhile
-            return 0.0
+    return max(folders, key=lambda name: _written(folders[name] / file))
 
-    return max(folders, key=written)
+
+def _written(path: Path) -> float:
+    """Return when a file was written, in seconds; 0 where it has gone meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _named_folders(models_dir: Path, file: str) -> dict[str, Path]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from nlpladder.errors import ConfigError
+from nlpladder.errors import ConfigError, LadderError
 from nlpladder.evaluation.closed_intervals import NO_INTERVAL
 from nlpladder.hub.card_texts import CARD_TEXTS
+from nlpladder.hub.describing import describe_model
 from nlpladder.ladder import find_rung
 from nlpladder.views.ladder_table import metric_title
 from tabs.runs_reading import Run, without_folders
@@ -121,6 +122,7 @@ def facts(run: Run) -> list[list[str]]:
     rows = [
         ["what", run.title],
         ["status", str(record.get("status", "unknown"))],
+        ["model", f"cannot be opened: {problem}" if (problem := model_problem(run)) else ""],
         ["data", run.data],
         [metric_title(lead or ""), score_text(run.scores[lead]) if lead else ""],
         ["parameters", _count(record.get("parameters"))],
@@ -135,6 +137,25 @@ def facts(run: Run) -> list[list[str]]:
     notes = record.get("notes")
     rows += [["note", without_folders(str(note))] for note in (notes if isinstance(notes, list) else [])[:20]]
     return [row for row in rows if row[0] and row[1]]
+
+
+def model_problem(run: Run) -> str:
+    """Return why the model of a finished run cannot be asked, a sentence; an empty text where it can.
+
+    Its configs and the headers of its weights are read, as for the pickers; it is not opened.
+
+    Args:
+        run: The run.
+    """
+    if not run.finished:
+        return ""
+    try:
+        describe_model(run.folder)
+    except LadderError as error:
+        return without_folders(str(error).replace(str(run.folder), run.name))
+    except OSError as error:
+        return f"{run.name} cannot be read ({error.strerror})."
+    return ""
 
 
 def card_text(folder: Path) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from shell.demo import Demo
 from shell.limits import check_text
-from tabs.runs_reading import find_runs, run_named
+from tabs.runs_reading import find_runs, newest_first, run_named
 from tabs.share_command import FILE_HEADER, card_preview, file_rows, look_at, push_command, verdict
 
 TITLE = "Share"
@@ -39,11 +39,11 @@ Code: `src/nlpladder/hub/push_plan.py`, `src/nlpladder/hub/push_preview.py`, `sr
 
 
 def shareable_runs(models_dir: Path) -> list[tuple[str, str]]:
-    """Return what the picker shows, and the names it stands for: finished runs with a model."""
+    """Return what the picker shows, and the names it stands for: finished runs with a model, the newest first."""
     models = ("config.json", "adapter_config.json")
     return [
         (f"{run.name}: {run.title}", run.name)
-        for run in find_runs(models_dir)
+        for run in newest_first(find_runs(models_dir))
         if run.finished and any((run.folder / name).is_file() for name in models)
     ]
 
@@ -64,22 +64,24 @@ def share(
         models_dir: Below it runs are looked for.
         named: How it is called in the command.
         run: Name of the run; None for the newest.
-        repo_id: Where it would go.
+        repo_id: Where it would go; empty where the visitor has not said yet.
         public: Make a new repository public.
         license: Of the model.
         language: Its languages.
         base_model: Of an adapter.
     """
     chosen = run_named(models_dir, run)
+    unnamed = not (isinstance(repo_id, str) and repo_id.strip())
     licensed, spoken = check_text(license, "Licence", empty=True), check_text(language, "Languages", empty=True)
     based = check_text(base_model, "Base model", empty=True)
+    repo_id = "" if unnamed else repo_id
     command = push_command(
         chosen, repo_id, models_dir=named, public=bool(public), license=licensed, language=spoken, base_model=based
     )
     preview = look_at(chosen, repo_id, based)
     head, card = card_preview(preview)
-    files = pd.DataFrame(file_rows(preview), columns=FILE_HEADER)
-    return command, verdict(preview, models_dir), files, head, card or "This run has no card yet; the push writes one."
+    files, told = pd.DataFrame(file_rows(preview), columns=FILE_HEADER), verdict(preview, models_dir, unnamed=unnamed)
+    return command, told, files, head, card or "This run has no card yet; the push writes one."
 
 
 def build(demo: Demo) -> None:
@@ -95,8 +97,8 @@ def build(demo: Demo) -> None:
             min_width=280, scale=2,
         )  # fmt: skip
         repo_id = gr.Textbox(
-            "user/name", label="Repository", info="Your name on the Hub, and a name for the model.", max_lines=1,
-            elem_id="share-repository", min_width=220, scale=1,
+            "", label="Repository", info="Your name on the Hub, and a name for the model.", max_lines=1,
+            placeholder="YOUR-NAME/model", elem_id="share-repository", min_width=220, scale=1,
         )  # fmt: skip
     with gr.Row():
         public = gr.Checkbox(False, label="Public", info="Everybody can see and download it.", min_width=160)
@@ -125,7 +127,7 @@ def build(demo: Demo) -> None:
 
     def push(
         run: str | None = None,
-        repository: str = "user/name",
+        repository: str = "",
         public: bool = False,
         license: str = "",
         language: str = "",
@@ -135,7 +137,7 @@ def build(demo: Demo) -> None:
 
         Args:
             run: Name of the run: its folder below the models folder; the newest if not given.
-            repository: Where it would go, owner/name.
+            repository: Where it would go, owner/name; the command has a placeholder if not given.
             public: Whether a new repository is public; it is private otherwise.
             license: Of the model, such as apache-2.0; may be empty.
             language: Languages of the model, such as en,de; may be empty.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tabs.runs_tables import harmless_markdown
 
 FILE_HEADER = ["file", "size", "remark"]
 _FRONT = "---\n"
+#: Stands in the command for the visitor's name on the Hub.
+PLACEHOLDER = "YOUR-NAME"
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def push_command(
@@ -31,7 +35,7 @@ def push_command(
 
     Args:
         run: What is pushed.
-        repo_id: ``owner/name``.
+        repo_id: ``owner/name``; empty puts `PLACEHOLDER` there.
         models_dir: How the models folder is called in the command.
         public: Make a new repository public; without it, it is private.
         license: Of the model; empty leaves it out.
@@ -43,7 +47,8 @@ def push_command(
         DemoError: A text is too long.
     """
     parts = ["python", "scripts/push_to_hub.py", f"{models_dir}/{run.name}" if run.name != "." else models_dir]
-    parts.append(check_repo_id(check_text(repo_id, "Repository", most=200).strip()))
+    repo_id = check_text(repo_id, "Repository", most=200, empty=True).strip()
+    parts.append(check_repo_id(repo_id) if repo_id else f"{PLACEHOLDER}/{_repository_name(run)}")
     if public:
         parts.append("--public")
     if license.strip():
@@ -57,12 +62,18 @@ def push_command(
     return " ".join(shlex.quote(part) for part in parts)
 
 
+def _repository_name(run: Run) -> str:
+    """Return a name that a repository may have: the last part of the run's that says what it is."""
+    parts = [part for part in run.name.split("/") if not re.fullmatch(r"seed-\d+|model|\.", part)]
+    return _NO_NAME.sub("-", parts[-1] if parts else "").strip("-_") or "model"
+
+
 def look_at(run: Run, repo_id: str, base_model: str) -> PushPreview:
     """Return what would be sent, as far as this machine knows.
 
     Args:
         run: What would be pushed.
-        repo_id: ``owner/name``.
+        repo_id: ``owner/name``; empty where it is not known.
         base_model: Of an adapter, the Hub id of its base; empty for none.
     """
     return preview_push(run.folder, repo_id.strip() or None, base_model=base_model.strip() or None)
@@ -75,19 +86,21 @@ def file_rows(preview: PushPreview) -> list[list[str]]:
     return sent + kept
 
 
-def verdict(preview: PushPreview, models_dir: Path) -> str:
+def verdict(preview: PushPreview, models_dir: Path, *, unnamed: bool = False) -> str:
     """Say whether anything here stands in the way, as Markdown.
 
     Args:
         preview: What was seen.
         models_dir: Its path is not shown.
+        unnamed: Whether the visitor has not said yet where it would go.
     """
     if preview.stops:
         reasons = "\n".join(f"- {stop}" for stop in preview.stops).replace(f"{models_dir}/", "")
         return harmless_markdown(f"**Not yet.** The push would be refused:\n\n{reasons}")
     kept = len(preview.left_out)
+    first = "**Put your name first:** write the repository above, owner/name." if unnamed else "**Ready.**"
     return harmless_markdown(
-        f"**Ready.** {len(preview.files)} files, {readable_size(preview.num_bytes)}, would be sent; {kept} stay here. "
+        f"{first} {len(preview.files)} files, {readable_size(preview.num_bytes)}, would be sent; {kept} stay here. "
         "The command shows the whole plan and asks before it sends anything. It also opens the model once, and looks "
         "at what stands in the repository."
     )

@@ -23,6 +23,7 @@ from shell.limits import (
     check_whole,
 )
 from shell.store import asked_model, asked_models
+from tabs.translate_unknown import unknown_text
 
 #: Models side by side, characters of a source, hypotheses kept at each step.
 MOST_MODELS, MOST_CHARACTERS, MOST_BEAMS = 3, 1_000, 10
@@ -70,6 +71,7 @@ class Answer:
         greedy: What greedy search found; None where it was not asked for.
         seconds: Of all searches.
         problem: Why there is no answer, a sentence.
+        hint: What a reader must know of the answer: that the model knows nothing of the text; else empty.
     """
 
     model: str
@@ -79,6 +81,7 @@ class Answer:
     greedy: Any = None
     seconds: float = 0.0
     problem: str = ""
+    hint: str = ""
 
 
 def direction_of(entry: Any) -> tuple[str, str] | None:
@@ -209,8 +212,9 @@ class Translations:
             )
             greedy = translator.translate([text], num_beams=1, **common)[0] if search.greedy else None
             seconds = time.perf_counter() - started
+            hint = unknown_text(translator, text)
         hypotheses = (replace(best, alternatives=()), *best.alternatives)
-        return replace(blank, hypotheses=hypotheses, greedy=greedy, seconds=seconds)
+        return replace(blank, hypotheses=hypotheses, greedy=greedy, seconds=seconds, hint=hint)
 
 
 def most_new_tokens(translator: Any, text: str) -> int:

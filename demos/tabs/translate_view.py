@@ -45,9 +45,10 @@ def _card(answer: Answer) -> Card:
     best = answer.hypotheses[0]
     said = html.escape(best.text) or "<em>(an empty translation)</em>"
     counted = f"score {best.score:.3f} · {len(best.target_tokens)} tokens · {answer.seconds:.2f} s"
+    hint = f"<p><strong>{html.escape(answer.hint)}</strong></p>" if answer.hint else ""
     return Card(
         answer.model,
-        f'{about}<p dir="auto" style="font-size:1.15rem;margin:.5rem 0">{said}</p>',
+        f'{about}{hint}<p dir="auto" style="font-size:1.15rem;margin:.5rem 0">{said}</p>',
         note=note_html(counted) + note_html(best.note),
     )
 

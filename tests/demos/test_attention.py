@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +22,9 @@ from nlpladder.models.pretrained.loading import load_model
 from nlpladder.models.sequence_classifier import SequenceClassifier
 from nlpladder.models.translation import Translator
 from shell.limits import DemoError
-from tabs.attention import bounds
+from tabs.attention import bounds, bounds_of
 from tabs.attention_grid import clicked, grid_html
+from tabs.attention_shape import shape_in_config, shape_of
 from tabs.attention_view import MOST_HEADS, MOST_LAYERS, PARTS, attention_view, shape_in, shape_text
 from tiny_text_to_text import tiny_t5_folder
 
@@ -208,3 +211,34 @@ def test_sliders_stay_where_nothing_was_told(told):
 def test_a_page_that_lies_about_the_layers_moves_no_slider_far():
     assert shape_in("It has 9999 layers of 9999 heads.") == (MOST_LAYERS, MOST_HEADS)
     assert shape_in("It has 99999 layers of 1 head.") is None
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ({"num_hidden_layers": 5, "num_attention_heads": 8}, (5, 8)),
+        ({"num_layers": 2, "num_decoder_layers": 3, "num_heads": 4}, (3, 4)),
+        ({"num_hidden_layers": 2, "num_decoder_layers": 1, "num_attention_heads": 2}, (1, 2)),
+        ({"n_layer": 12, "n_head": 500}, (12, MOST_HEADS)),
+        ({"model_type": "nlpladder_seq2seq", "decoder_layers": 2}, (1, 1)),
+        ({"num_hidden_layers": True, "num_attention_heads": 2}, None),
+        ({"num_hidden_layers": "2", "num_attention_heads": 2}, None),
+        ({}, None),
+    ],
+)
+def test_the_config_says_where_the_sliders_end_before_a_model_is_opened(config, wanted, tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    models = FakeStore({"m": (None, {"attention"})})
+    monkeypatch.setattr(models, "entry", lambda name: SimpleNamespace(path=str(tmp_path / name)))
+    assert shape_of(models, ".") == wanted
+    layers, heads = bounds_of(models, ".")
+    assert (layers.get("maximum"), heads.get("maximum")) == (wanted or (None, None))
+    assert layers["value"] == heads["value"] == 0
+    assert shape_of(models, "nowhere") is None
+    assert shape_of(models, None) is None
+    assert models.used == []
+
+
+def test_the_config_and_the_maps_agree(store):
+    config = store._models["bert"].model.config.to_dict()
+    assert shape_in_config(config) == shape_in(attention_view(store, "bert", TEXT)[1])

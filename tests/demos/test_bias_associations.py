@@ -18,7 +18,8 @@ def test_all_categories_are_measured_with_one_correction_over_models_and_categor
     models = [("leaning", FakeVectors(1.0)), ("even", FakeVectors(0.0, seed=3))]
     table, intervals, notes = bias_associations.measure_associations(models, tests)
     assert len(table) == len(intervals) == 12
-    assert notes == []
+    assert notes == [bias_associations._CONTROLS]
+    assert bias_associations.known_html([name for name, _ in models], tests, table) == ""
     raw = [
         weat(model, test, draws=20_000, statistics=bias_associations.STATISTICS).findings[0].p_value
         for _, model in models
@@ -49,20 +50,28 @@ def test_words_without_a_vector_are_said_and_a_test_without_words_does_not_stop_
     )
     table, _, notes = bias_associations.measure_associations([("m", lacking)], tests)
     assert table["category"].tolist() == ["names of men and women, career and family"]
-    assert notes[0].startswith("1 of 2 measurements were left out")
-    assert len(notes) == 2
-    assert notes[1].startswith("Not measured: control that must show: flowers and vermin. 0 of the 12 words")
+    told = bias_associations.known_html(["m"], tests, table)
+    assert (
+        "These vectors know enough words for 1 of 2 categories. The control that must show an association is not"
+        in told
+    )
+    assert "train_word2vec.py" in told
+    assert len(notes) == 1  # there is no control row to look at
+    assert notes[0].startswith("Not measured: control that must show: flowers and vermin. 0 of the 12 words")
 
 
 def test_a_sentence_that_holds_of_every_model_is_said_once_and_without_names():
     lacking = FakeVectors(without=frozenset(OWN_TESTS["flowers_vermin"].targets[0].words))
     tests = bias_associations.chosen_tests(list(bias_associations.CATEGORIES)[4:5], [""] * 4)
     _, _, notes = bias_associations.measure_associations([("m1", lacking), ("m2", lacking)], tests)
-    assert [note[:12] for note in notes] == ["2 of 2 measu", "Not measured"]
-    _, _, notes = bias_associations.measure_associations(
+    assert [note[:12] for note in notes] == ["Not measured"]
+    table, _, notes = bias_associations.measure_associations(
         [("m1", lacking), ("m2", lacking), ("m3", FakeVectors())], tests
     )
-    assert notes[1].startswith("m1, m2: Not measured")
+    assert notes[0].startswith("m1, m2: Not measured")
+    told = bias_associations.known_html(["m1", "m2", "m3<b>"], tests, table)
+    assert "m1: 0; m2: 0; m3&lt;b&gt;: 0" in told or "1 category" in told
+    assert "<b>" not in told
 
 
 def test_own_lists_stand_beside_or_instead_of_the_categories():

@@ -8,7 +8,7 @@ import pytest
 from demos.bias_fakes import FakeClassifier
 from nlpladder.errors import LadderError
 from nlpladder.evaluation.multiple_testing import holm
-from tabs import bias_panels, bias_swap_findings, bias_swaps
+from tabs import bias_intervals, bias_panels, bias_swap_findings, bias_swaps
 
 
 def test_names_pronouns_and_pairs_are_exchanged():
@@ -49,11 +49,11 @@ def test_before_after_and_the_difference_are_the_classifiers_numbers():
     assert len(bias_swaps.WIDTHS) == len(table.columns)
     assert len(bias_swap_findings.SUMMARY_WIDTHS) == len(summary.columns)
     assert table["change, nats"].tolist() == [-2.0, 2.0]
-    assert summary["measure"][0] == "second group minus first, nats"
+    assert summary["measure"][0] == "feminine minus masculine, nats"
     assert intervals[0].value == pytest.approx(-2.0)
     assert intervals[0].n == "n = 2 texts"
     assert notes[0] == "2 of 3 texts mention a term; 2 versions."
-    assert not any("feminine" in note for note in notes)
+    assert not any("(feminine)" in note or "control swaps" in note for note in notes)
 
 
 def test_nouns_with_a_form_for_women_are_exchanged_both_ways():
@@ -82,11 +82,13 @@ def test_a_note_stands_once_however_many_models_and_measures_it_is_of():
     _, summary, _, notes = bias_swaps.compare_versions(models, texts, bias_swaps.WORDS)
     assert len(summary) == 6
     assert len(notes) == len(set(notes))
-    sentences = [note.rpartition(": ")[2] for note in notes]
-    assert sum(one.startswith("Of 3 texts, swaps changed 3") for one in sentences) == 1
-    assert sum(one.startswith("No bias is what 3 control swaps did") for one in sentences) == 1
+    assert sum("were exchanged as a control in 3 of the 3 texts" in one for one in notes) == 1
+    (rough,) = [one for one in notes if one.startswith("Interval and p rest on 3 texts")]
+    assert rough.endswith("This is said of “feminine minus masculine, nats”.")
     assert not any("m1" in note and "m2" in note for note in notes)
-    assert "above it" not in "".join(notes)
+    assert not any("control swaps" in note or "cluster" in note for note in notes)
+    assert all(one != "–" for one in summary["above no bias [95 %]"][1:3])
+    assert not any("n = " in one for one in summary["above no bias [95 %]"])
 
 
 def test_the_summary_is_corrected_over_all_its_rows_and_says_what_it_shows():
@@ -99,7 +101,7 @@ def test_the_summary_is_corrected_over_all_its_rows_and_says_what_it_shows():
     assert len(given) >= 2
     assert corrected == pytest.approx(holm(raw).tolist(), abs=0.006)
     first = summary.iloc[0]
-    assert first["what this says"] == "positive: more probable for the first group"
+    assert first["what this says"] == "positive: more probable in the masculine version"
     assert "not the same as none" in summary.iloc[3]["what this says"] or "nothing" in summary.iloc[3]["what this says"]
 
 
@@ -146,3 +148,55 @@ def test_a_model_that_predicts_numbers_says_so_and_the_others_answer():
     )
     assert table["model"].tolist() == ["m"]
     assert any("predicts a number" in note for note in notes)
+
+
+def test_both_sides_have_names_on_the_page_in_the_picture_and_in_the_table():
+    assert bias_swaps.sides_of(bias_swaps.GENDER) == bias_swaps.sides_of(bias_swaps.WORDS, "squire = dame")
+    told = bias_swaps.directions_of(bias_swaps.GENDER)
+    assert told["caption"] == "Log-odds of the label, feminine minus masculine"
+    assert "masculine" in told["below"]
+    assert "feminine" in told["above"]
+    pairs = "German = Polish\nFrench = Nigerian"
+    assert bias_swaps.sides_of(bias_swaps.OWN, pairs) == ("German/French", "Polish/Nigerian")
+    assert bias_swaps.sides_of(bias_swaps.OWN, "\n".join(f"a{n} = b{n}" for n in "wxyz")) == (
+        "aw/ax/ay/…",
+        "bw/bx/by/…",
+    )
+    model = FakeClassifier({"polish": 2.0, "nigerian": 2.0})
+    _, summary, _, _ = bias_swaps.compare_versions([("m", model)], ["A German.", "French."], bias_swaps.OWN, pairs)
+    assert summary["measure"][0] == "Polish/Nigerian minus German/French, nats"
+    assert "all terms of religion" in bias_swaps.directions_of("identity: religion")["caption"]
+
+
+def test_notes_say_which_label_of_two_is_shown_and_which_rows_they_are_of():
+    three = FakeClassifier(label_names=("a", "b", "c"))
+    three.predict_proba = lambda texts: np.full((len(texts), 3), 1 / 3)
+    texts = ["He is good.", "She had tea."]
+    _, summary, _, notes = bias_swaps.compare_versions([("m", FakeClassifier({"he": 1.0}))], texts, bias_swaps.WORDS)
+    assert notes[1] == "Of two labels the second is shown (positive): what it gains, the other loses."
+    _, summary, _, notes = bias_swaps.compare_versions([("three", three)], texts, bias_swaps.WORDS)
+    assert not any("two labels" in note for note in notes)
+    assert len(notes) == len(set(notes))
+    assert not any("label a" in note for note in notes)
+    assert summary["score [95 %]"][0] == "+0.000 (no interval)"
+    _, summary, _, notes = bias_swaps.compare_versions(
+        [("m", FakeClassifier({"muslim": 1.0}))], ["The Muslim man.", "A Jewish man."], "identity: religion"
+    )
+    assert any(note.endswith("This is said of all but “religion: largest minus smallest, nats”.") for note in notes)
+    _, _, _, notes = bias_swaps.compare_versions([("m", FakeClassifier())], ["He."], bias_swaps.WORDS)
+    assert any("none of the 1 texts" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        (None, None, "(no interval)"), (0.084, 0.084, "(no interval: all have this value)"),
+        (0.084, 0.084 + 1e-6, "(no interval: all have this value)"),
+        (0.0840, 0.0842, "(interval narrower than the last digit)"), (0.05, 0.12, "[+0.050, +0.120]"),
+    ],
+)  # fmt: skip
+def test_an_interval_without_a_width_is_said_in_words_everywhere(low, high, wanted):
+    assert bias_intervals.effect_with_interval(0.084, low, high) == f"+0.084 {wanted}"
+    score = {"value": 0.084, "low": low, "high": high, "unit": ""}
+    assert bias_intervals.score_with_interval(score) == f"0.084 {wanted.replace('+', '')}"
+    assert bias_intervals.score_with_interval({**score, "value": None}) == "undefined"

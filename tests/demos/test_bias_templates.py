@@ -56,6 +56,7 @@ def test_the_difference_to_neutral_sentences_takes_out_how_frequent_words_are():
     assert summary["p (Holm)"].tolist() == summary["p"].tolist()  # one model, one test
     assert summary["what it shows"][2] == "the topic leans to the first group"
     assert notes == []
+    assert summary["fitting words preferred"][0].endswith(" of 12 sentences (6 and 6 neutral)")
 
 
 def test_differences_of_all_models_are_corrected_together_and_bad_models_show_nothing():

@@ -16,7 +16,16 @@ from nlpladder.evaluation.closed_intervals import no_interval as all_alike
 from shell.limits import DemoError
 from tabs.runs import run_choices, show_run
 from tabs.runs_figures import caption, figures, figures_html
-from tabs.runs_reading import climb_named, find_climbs, find_runs, read_json, run_named, without_folders
+from tabs.runs_reading import (
+    Run,
+    climb_named,
+    find_climbs,
+    find_runs,
+    read_json,
+    run_named,
+    run_or_damage,
+    without_folders,
+)
 from tabs.runs_tables import (
     argument_rows,
     card_text,
@@ -25,6 +34,7 @@ from tabs.runs_tables import (
     leading_metric,
     loss_curve,
     metric_rows,
+    model_problem,
     no_interval,
     version_rows,
 )
@@ -64,6 +74,34 @@ class TestReading:
         (tmp_path / "run" / "ladder.json").write_bytes(content)
         assert read_json(tmp_path / "run" / "run.json") is None
         assert find_runs(tmp_path) == find_climbs(tmp_path) == []
+
+    def test_a_damaged_record_is_listed_and_says_so(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "good")
+        (make_run(tmp_path / "bad") / "run.json").write_text("{")
+        assert run_choices(tmp_path)[1:] == [("bad (damaged)", "bad")]
+        shown = show_run(run_or_damage(tmp_path, "bad"))["facts"].values.tolist()
+        assert ["status", "damaged"] in shown
+        assert ["note", "The record of bad cannot be read: run.json is damaged. Train it again."] in shown
+        with pytest.raises(DemoError):
+            run_or_damage(tmp_path, "worse")
+
+    def test_a_model_that_cannot_be_opened_is_told(self, tmp_path: Path) -> None:
+        from nlpladder.models.counts.majority import MajorityClassifier
+
+        folder = make_run(tmp_path / "run")
+        MajorityClassifier(label_names=("bad", "good")).fit(["a", "b"], [0, 1]).save_pretrained(folder)
+        (run,) = find_runs(tmp_path)
+        assert model_problem(run) == ""
+        assert "model" not in dict(facts(run))
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+        assert dict(facts(run))["model"].startswith("cannot be opened: ")
+        weights.unlink()
+        assert "model.safetensors" in dict(facts(run))["model"] or "run" in dict(facts(run))["model"]
+        assert str(tmp_path) not in dict(facts(run))["model"]
+        (folder / "config.json").unlink()
+        assert dict(facts(run))["model"].startswith("cannot be opened: run")
+        assert model_problem(Run("run", folder, {"status": "running"})) == ""
 
     def test_a_link_is_not_read(self, tmp_path: Path) -> None:
         (tmp_path / "secret.json").write_text("{}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 import socket
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from demos.run_folders import make_run
 from nlpladder.errors import ConfigError
 from shell.limits import DemoError
+from tabs.runs import run_choices
 from tabs.runs_reading import Run, find_runs
 from tabs.share import share, shareable_runs
 from tabs.share_command import push_command
@@ -76,11 +78,30 @@ def test_any_name_of_a_folder_is_quoted(name: str) -> None:
 @pytest.mark.parametrize(
     "given_",
     [{"repo_id": "lstm"}, {"repo_id": "ada/x; rm -rf ~"}, {"license": "$(id)"}, {"language": "english!"},
-     {"base": "../base"}, {"repo_id": ""}, {"repo_id": "a" * 300}],
+     {"base": "../base"}, {"repo_id": "a" * 300}],
 )  # fmt: skip
 def test_what_is_no_name_is_told(given_: dict, models_dir: Path) -> None:
     with pytest.raises((ConfigError, DemoError)):
         share_of(models_dir, **given_)
+
+
+def test_without_a_repository_a_placeholder_stands_in_the_command(models_dir: Path) -> None:
+    for nothing in ("", "  ", None):
+        command, told, files, *_ = share_of(models_dir, repo_id=nothing)
+        assert command == "python scripts/push_to_hub.py outputs/lstm YOUR-NAME/lstm"
+        assert told.startswith("**Put your name first:**")
+        assert "**Ready.**" not in told
+        assert not files.empty
+    make_run(models_dir / "climb of mine" / "bi lstm" / "seed-0")
+    assert share_of(models_dir, repo_id="", run="climb of mine/bi lstm/seed-0")[0].endswith(" YOUR-NAME/bi-lstm")
+
+
+def test_the_newest_run_is_offered_first(models_dir: Path) -> None:
+    for age, name in enumerate(("z", "a", "m")):
+        file = make_run(models_dir / name) / "config.json"
+        os.utime(file, (3e9 - age, 3e9 - age))
+    assert [name for _, name in shareable_runs(models_dir)] == ["z", "a", "m", "lstm"]
+    assert [name for _, name in run_choices(models_dir)][:3] == ["z", "a", "m"]
 
 
 def test_the_files_and_the_card_are_shown_as_they_would_be_sent(models_dir: Path) -> None:

@@ -18,6 +18,7 @@ from nlpladder.errors import LadderError, ModelError
 from nlpladder.models.translation_result import Translation
 from shell.limits import MAX_ATTENTION_TOKENS, MAX_NEW_TOKENS, DemoError
 from tabs.translate_search import MOST_CHARACTERS, Answer, Search, Translations, direction_of, most_new_tokens
+from tabs.translate_unknown import LETTERS_ONLY, NOTHING_KNOWN, unknown_text
 from tabs.translate_view import (
     alignments_html,
     cards_html,
@@ -37,6 +38,18 @@ def translation(text, score, *, source=("ein", "hund", "</s>"), aligned=True, al
     return Translation(text, score, tuple(source), target, weights if aligned else None, tuple(alternatives))
 
 
+class FakeTokenizer:
+    """Knows every id as a word."""
+
+    unk_token_id, all_special_ids = 1, (1, 2)
+
+    def convert_ids_to_tokens(self, ids):
+        return [{1: "<unk>", 2: "</s>"}.get(one, f"▁word{one}") for one in ids]
+
+    def get_vocab(self):
+        return {"<unk>": 1, "</s>": 2, "▁word0": 0}
+
+
 @dataclass
 class FakeTranslator:
     """Writes the source in capitals; further hypotheses get a number."""
@@ -47,6 +60,7 @@ class FakeTranslator:
     limit: int | None = None
 
     def __post_init__(self):
+        self.tokenizer = FakeTokenizer()
         self.model = SimpleNamespace(generation_config=SimpleNamespace(max_new_tokens=self.limit))
 
     def source_ids(self, texts):
@@ -396,3 +410,44 @@ def test_the_endpoints_answer_what_the_page_shows():
 
     with pytest.raises(gradio.Error, match="at most 1,000"):
         functions["translate"].fn("x" * 2000, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text", "wanted"),
+    [
+        (["<unk>", "<unk>", "</s>"], "привет мир", NOTHING_KNOWN),
+        (["<unk>", "▁.", "</s>"], "привет .", NOTHING_KNOWN),
+        (["▁word", "<unk>", "</s>"], "word мир", ""),
+        (["▁", "п", "р", "и", "в", "е", "т", "</s>"], "привет", LETTERS_ONLY),
+        (["▁word", "s", "</s>"], "words", ""),
+        (["▁a", "</s>"], "a", ""),
+        (["</s>"], "...", ""),
+    ],
+)
+def test_a_text_of_which_a_model_knows_nothing_is_told(tokens, text, wanted):
+    vocabulary = {"<unk>": 1, "</s>": 2, **{token: 3 + place for place, token in enumerate("привет▁.as")}}
+    vocabulary |= {"▁word": 90, "▁.": 91, "▁a": 92}
+
+    class Told(FakeTokenizer):
+        def convert_ids_to_tokens(self, ids):
+            return tokens
+
+        def get_vocab(self):
+            return vocabulary
+
+    model = FakeTranslator()
+    model.tokenizer = Told()
+    model.source_ids = lambda texts: [[vocabulary[token] for token in tokens]]
+    assert unknown_text(model, text) == wanted
+    (answer,) = Translations(store_of(m=model)).ask(text, ["m"], Search(num_beams=1))
+    assert answer.hint == wanted
+    assert wanted in cards_html([answer])
+    assert ("made up" in cards_html([answer])) == bool(wanted)
+
+
+def test_a_model_of_letters_reads_every_text_so():
+    model = FakeTranslator()
+    model.tokenizer.get_vocab = lambda: {"<unk>": 1, "</s>": 2, **dict.fromkeys("word", 3)}
+    model.tokenizer.convert_ids_to_tokens = lambda ids: [*"word", "</s>"]
+    model.source_ids = lambda texts: [[3, 3, 3, 3, 2]]
+    assert unknown_text(model, "word") == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 
 import numpy as np
@@ -275,3 +276,17 @@ def test_the_texts_of_a_measure_are_the_held_out_ones_where_none_are_named(named
     result = run_here(RECIPE, *place, *(["--quality_texts", str(tmp_path / "held_out.txt")] if named else []))
     assert "far enough" in result.stderr
     assert seen == [["the film was good"] if named else ["he was here", "she was there"]]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (("outputs/climb/bilstm/seed-0",), ["climb/bilstm/seed-0"]),
+        (("seed-1/",), ["seed-1"]),
+        (("/models/minilm/", "user/name"), ["minilm", "name"]),
+        (("a/b/one", "c/d/one"), ["a/b/one", "c/d/one"]),
+    ],
+)
+def test_a_model_is_called_by_what_tells_it_from_others(paths, names):
+    recipe = runpy.run_path(RECIPE)
+    assert recipe["model_names"](recipe["BiasOptions"](model=paths)) == names
