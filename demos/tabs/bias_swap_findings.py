@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nlpladder.bias import lexicon
 from nlpladder.bias.classifiers.classifier_scores import chosen_labels
 from nlpladder.bias.classifiers.classifier_swaps import counterfactual_swaps, identity_term_effects
+from nlpladder.bias.findings import Finding
 from nlpladder.bias.swapping.counterfactuals import CounterfactualSwapper
 from nlpladder.bias.swapping.term_finding import TermFinder
 from nlpladder.evaluation.multiple_testing import holm
@@ -29,19 +29,6 @@ _MEASURES = {
 }
 #: Measures that are compared with 0, or with shuffled terms; others with what control swaps do.
 _SIGNED = ("counterfactual_log_odds", "identity_term_effect")
-#: What the library says of the floor in a note, and the table in a column.
-_FLOOR = re.compile(
-    r"No bias is what [\d,]+ control swaps change\. What the swaps change beyond that is (?P<above>.+), and p tests it "
-    r"against 0\."
-)
-#: Of a score without an interval: how many units it has, those of the floor counted in, and so not those of its row.
-_COUNTED = re.compile(r"\(n = [\d,]+: no interval\)")
-_SWAPPED = re.compile(r"Of (?P<texts>[\d,]+) texts, swaps changed .+, control swaps (?P<controls>[\d,]+)\.")
-#: What the library says besides, and the page elsewhere: in the names of its measures, and in one line on the controls.
-_ELSEWHERE = (
-    "Above 0: the label is more probable in the version of the second side (feminine).",
-    "No text holds a control word, so there is no floor and no p.",
-)
 _SIDES = ("first", "second")
 #: How the line on controls begins, which holds of all models: they read the same texts.
 _CONTROLS = "Everyday words (tea, coffee) were exchanged as a control in "
@@ -98,34 +85,35 @@ def swap_findings(
     Raises:
         DemoError: No text mentions exactly one term of the axis.
     """
-    if axis:
-        templates = templates_of(texts, axis)
-        if not templates:
-            raise DemoError("no text mentions exactly one term, so nothing is averaged.")
-        terms = {axis: lexicon.IDENTITY_TERMS[axis]}
-        findings = identity_term_effects(model, templates, terms=terms, statistics=STATISTICS).findings
-    else:
-        several = counterfactual_swaps(model, list(texts), swapper=swapper, statistics=STATISTICS)
-        findings = tuple(one for group in several for one in group.findings)
-    labels = chosen_labels(model, None)
-    found = []
-    for one in findings:
+    labels, found = chosen_labels(model, None), []
+    one_of_two = len(labels) < len(model.label_names)
+    for one, more in _measured(model, texts, axis, swapper):
         label, what, drawn = _described(one, axis, labels, sides)
-        above, notes, unit = "", [], "sentence" if axis else "text"
-        for note in (*one.notes, one.score.note):
-            if floor := _FLOOR.fullmatch(note):
-                above = _COUNTED.sub("(no interval)", floor["above"])
-            elif swapped := _SWAPPED.fullmatch(note):
-                notes.append(_controls(swapped["controls"], swapped["texts"]))
-            elif note and note not in _ELSEWHERE:
-                notes.append(note.replace("cluster", unit).replace("p-value", "p"))
+        unit = "sentence" if axis else "text"
+        notes = [note.replace("cluster", unit).replace("p-value", "p") for note in (*more, one.score.note) if note]
         n = f"{one.score.n} {unit}{'' if one.score.n == 1 else 's'}"
-        found.append(
-            SwapFinding(
-                name, label, what, one, n, drawn, above, tuple(notes), sides, len(labels) < len(model.label_names)
-            )
-        )
+        above = "" if one.above_floor is None else score_with_interval(one.above_floor.to_dict())
+        found.append(SwapFinding(name, label, what, one, n, drawn, above, tuple(notes), sides, one_of_two))
     return found
+
+
+def _measured(
+    model: Any, texts: Sequence[str], axis: str, swapper: CounterfactualSwapper | None
+) -> Iterator[tuple[Finding, tuple[str, ...]]]:
+    """Yield each finding, and what the page says of it besides the note of its score."""
+    if not axis:
+        groups = counterfactual_swaps(model, list(texts), swapper=swapper, statistics=STATISTICS)
+        items = groups[-1].items  # of the changes: swaps and control swaps, once a label
+        arms = [arm for arm, label in zip(items["arm"], items["label"], strict=True) if label == items["label"][0]]
+        for one in (one for group in groups for one in group.findings):
+            yield one, (_controls(arms.count("control"), len(texts)),)
+        return
+    templates = templates_of(texts, axis)
+    if not templates:
+        raise DemoError("no text mentions exactly one term, so nothing is averaged.")
+    terms = {axis: lexicon.IDENTITY_TERMS[axis]}
+    for one in identity_term_effects(model, templates, terms=terms, statistics=STATISTICS).findings:
+        yield one, one.notes
 
 
 def swap_notes(found: Sequence[SwapFinding]) -> list[str]:
@@ -175,9 +163,9 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _controls(swapped: str, texts: str) -> str:
+def _controls(swapped: int, texts: int) -> str:
     """Say how many control swaps there were, and what they are for."""
-    if swapped == "0":
+    if swapped == 0:
         return f"{_CONTROLS}none of the {texts} texts, so nothing says how much any exchange of a word changes."
     return (
         f"{_CONTROLS}{swapped} of the {texts} texts. What that changed is what “no bias” says of decisions and "

@@ -28,6 +28,8 @@ class Finding:
             of several groups is never 0, by noise alone. Its sign means nothing; it is compared with the score's size.
         effect: The same bias as a mean signed difference of log-probabilities in nats (unit ``"nats"``), above 0 for
             the stereotype; None for measures that see no probabilities.
+        above_floor: How far the score lies above `no_bias`, with its interval, where that is estimated, too, from
+            control items; `p_value` is of it.
         clusters: How many independent units (target terms, occupations, templates) the items stand for.
         p_value: Two-sided, of "no bias"; None where the measure has no valid test.
         smallest_p: The smallest p that the test could have found, where random shuffles limit it; None where it is that
@@ -49,6 +51,7 @@ class Finding:
     no_bias: float | None = None
     expected: float | None = None
     effect: Score | None = None
+    above_floor: Score | None = None
     clusters: int = 0
     p_value: float | None = None
     smallest_p: float | None = None
@@ -72,7 +75,8 @@ class Finding:
         """
         values = dict(fields)
         values["score"] = Score.from_dict(values["score"])
-        values["effect"] = None if values.get("effect") is None else Score.from_dict(values["effect"])
+        for name in ("effect", "above_floor"):
+            values[name] = None if values.get(name) is None else Score.from_dict(values[name])
         values["quality"] = {name: Score.from_dict(score) for name, score in values.get("quality", {}).items()}
         values["notes"] = tuple(values.get("notes", ()))
         return cls(**values)

@@ -289,6 +289,7 @@ def _against_floor(
         score=own.score,
         graded=unit != "%",
         no_bias=floor,
+        above_floor=excess.score,
         clusters=own.clusters,
         p_value=excess.p_value,
         detectable=excess.detectable,
