@@ -178,7 +178,16 @@ class Handler(BaseHTTPRequestHandler):
             server.touched = time.monotonic()
             full = server.active > server.queue
         number = next(server.asked)
-        status = 200
+        counted = False
+
+        def count(status):
+            """Count the request once: before it is answered, for who has the answer may ask for the counts at once."""
+            nonlocal counted
+            if not counted:
+                counted, lies = True, "miscounts" in server.faults and number % 7 == 0
+                with server.lock:
+                    server.counts[status] = server.counts.get(status, 0) + (0 if lies else 1)
+
         try:
             length = self.headers.get("Content-Length", "")
             if not length.isdigit():
@@ -211,18 +220,18 @@ class Handler(BaseHTTPRequestHandler):
             items = [{"index": at, **self.classify(text)} for at, text in enumerate(said["texts"])]
             if "reorders" in server.faults:
                 items.reverse()
+            count(200)
             self.reply(200, {"model": "fake", "items": items})
         except RefusedError as error:
-            status = error.status
+            count(error.status)
             self.refuse(error)
         except Exception as error:  # what a careless server would do
-            status = 500
+            count(500)
             self.reply(500, f"Internal Server Error: {type(error).__name__}".encode())
         finally:
+            count(200)
             with server.lock:
                 server.active -= 1
-                lies = "miscounts" in server.faults and number % 7 == 0
-                server.counts[status] = server.counts.get(status, 0) + (0 if lies else 1)
 
     def read(self, body):
         """Return what was asked, or say why not."""
